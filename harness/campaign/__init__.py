@@ -1,0 +1,1 @@
+"""The loop: register, plan, execute what is missing, index, decide."""

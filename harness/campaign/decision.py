@@ -1,0 +1,198 @@
+"""From committed runs to a verdict: thresholds, labels, samples, the decisions of all predictions, their conjunction.
+
+Bases are replicated: each gets a verdict of its own, whose runs vary the training seed on that one base.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from harness import __version__
+from harness.campaign.bench import Bench
+from harness.decide import CellSample, conjunction, decide, label, summary
+from harness.plan import PlannedBase, PlannedRun, RunSet, registration_hash
+from harness.record.job import JobDirectory
+from harness.record.verdict import CellSummary, MissingRun, Registered, RunLabel, Verdict
+from harness.spec import Cell, Hypothesis
+from harness.store import query, refresh, responses
+
+SCHEMA = 1
+LIBRARIES = ("numpy", "scipy", "statsmodels")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verdict is made of."""
+
+    bench: Bench
+    name: str
+    hypothesis: Hypothesis
+    runs: RunSet
+    """The hypothesis's own runs on one base."""
+    inputs: str
+
+    @property
+    def base(self) -> PlannedBase:
+        """The base that the runs start from."""
+        return self.runs.bases[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """What labels are relative to, and every run's label."""
+
+    base_accuracy: float
+    collapsed_below: float
+    trained_above: float
+    n_items: int
+    labels: Mapping[str, RunLabel]
+
+
+def decided(evidence: Evidence) -> Verdict:
+    """Return the verdict; raise RuntimeError where the base itself has no result."""
+    bench, hypothesis, protocol = evidence.bench, evidence.hypothesis, evidence.bench.protocol
+    refresh(bench.store, bench.measures())
+    scores = _scores(evidence)
+    predictions = []
+    for prediction in hypothesis.predictions:
+        cells = prediction.cells(protocol.recipe.scaling)
+        samples = {
+            name: _sample(evidence, cell, prediction.measure, scores, hypothesis.design.seeds)
+            for name, cell in cells.items()
+        }
+        predictions.append(decide(prediction, samples, hypothesis.refute_alpha(prediction)))
+    outcome, reading = conjunction(predictions)
+    missing = _missing(evidence)
+    return Verdict(
+        schema_version=SCHEMA,
+        hypothesis=evidence.name,
+        title=hypothesis.title,
+        claim=hypothesis.claim,
+        base=evidence.base.name,
+        base_id=evidence.base.id,
+        base_accuracy=scores.base_accuracy,
+        protocol=bench.protocol_name,
+        outcome=outcome,
+        reading=reading,
+        recipe=_recipe(evidence),
+        collapsed_below=scores.collapsed_below,
+        trained_above=scores.trained_above,
+        n_items=scores.n_items,
+        predictions=tuple(predictions),
+        cells=_cells(evidence, scores),
+        planned_runs=len(evidence.runs.runs),
+        used_runs=len(evidence.runs.runs) - len(missing),
+        missing=missing,
+        registered=_registered(evidence),
+        not_shown=hypothesis.not_shown,
+        inputs=evidence.inputs,
+        software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **_run_software(evidence)},
+    )
+
+
+def _scores(evidence: Evidence) -> _Scores:
+    store, thresholds = evidence.bench.store, evidence.bench.protocol.thresholds
+    _, rows = query(store, "SELECT accuracy FROM base WHERE base_id = ?", [evidence.base.id])
+    if not rows:
+        why = evidence.bench.failed.get(evidence.base.id, "it was not made yet")
+        raise RuntimeError(f"base {evidence.base.name} has no result: {why}")
+    base = float(rows[0][0])
+    low, high = thresholds.collapsed_share * base, base + thresholds.trained_share * thresholds.healthy_gain
+    accuracy = responses(store, "accuracy", [run.id for run in evidence.runs.runs])
+    labels = {run_id: label(said.value, low, base, high) for run_id, said in accuracy.items()}
+    return _Scores(base, low, high, evidence.bench.protocol.task.evaluation_problems, labels)
+
+
+def _sample(evidence: Evidence, cell: Cell, measure: str, scores: _Scores, planned: int) -> CellSample:
+    ids = [run.id for run in evidence.runs.runs if run.cell == cell]
+    values = responses(evidence.bench.store, measure, ids)
+    used = [run_id for run_id in ids if run_id in values and run_id in scores.labels]
+    return CellSample(
+        values=np.array([values[run_id].value for run_id in used], dtype=np.float64),
+        labels=tuple(scores.labels[run_id] for run_id in used),
+        n_items=scores.n_items,
+        planned=planned,
+    )
+
+
+def _cells(evidence: Evidence, scores: _Scores) -> tuple[CellSummary, ...]:
+    counts = Counter(run.cell for run in evidence.runs.runs)
+    return tuple(
+        summary(cell.slug(), _sample(evidence, cell, "accuracy", scores, planned)) for cell, planned in counts.items()
+    )
+
+
+def _missing(evidence: Evidence) -> tuple[MissingRun, ...]:
+    return tuple(
+        MissingRun(run_id=run.id, cell=run.cell.slug(), reason=_why(evidence, run))
+        for run in evidence.runs.runs
+        if evidence.bench.run_job(run).manifest() is None
+    )
+
+
+def _why(evidence: Evidence, run: PlannedRun) -> str:
+    return evidence.bench.failed.get(run.id, "not executed")
+
+
+def _recipe(evidence: Evidence) -> tuple[str, ...]:
+    protocol = evidence.bench.protocol
+    grpo, scaling = protocol.grpo, protocol.recipe.scaling.model_dump()
+    policy = scaling.pop("policy").replace("_", " ")
+    values = ", ".join(f"{key} {value:g}" for key, value in scaling.items())
+    return (
+        f"lr {grpo['learning_rate']:g} {grpo.get('lr_scheduler_type', 'linear')}, alpha {policy} ({values}), "
+        f"{grpo['per_device_train_batch_size']} completions an update, "
+        f"{protocol.task.training_prompts} prompts, one epoch",
+        f"rule: {protocol.pilot.rule}",
+        f"thresholds: {protocol.thresholds.source}",
+    )
+
+
+def _registered(evidence: Evidence) -> Registered:
+    bench = evidence.bench
+    current = registration_hash(evidence.hypothesis, bench.protocol)
+    registration = bench.registration(evidence.name)
+    deviations: list[str] = []
+    if registration is None:
+        deviations.append("never registered")
+    else:
+        if registration.hash != current:
+            changed = f"declaration or protocol changed since registration ({registration.hash[:12]})"
+            deviations.append(changed)
+        jobs = [bench.run_job(run) for run in evidence.runs.runs]
+        older = sum(_began(job) < registration.registered_at for job in jobs if job.manifest())
+        if older:
+            deviations.append(f"{older} runs are older than the registration")
+    deviations += _invalid(evidence)
+    return Registered(hash=current, confirmatory=not deviations, deviations=tuple(deviations))
+
+
+def _began(job: JobDirectory) -> float:
+    return min(attempt.stat().st_ctime for attempt in job.attempts())
+
+
+def _invalid(evidence: Evidence) -> list[str]:
+    """Return what makes runs doubtful whatever they scored: changed base weights, seeds that changed nothing."""
+    ids = [run.id for run in evidence.runs.runs]
+    sql = (
+        "SELECT count(*) FILTER (NOT base_weights_unchanged), "
+        "count(first_rollouts_sha256) - count(DISTINCT (first_rollouts_sha256, algorithm, rank, scaling, multiplier, "
+        "learning_rate)) FILTER (first_rollouts_sha256 IS NOT NULL) FROM run WHERE list_contains(?, run_id)"
+    )
+    changed, repeated = query(evidence.bench.store, sql, [ids])[1][0]
+    said = [f"{changed} runs changed the frozen weights of their base"] if changed else []
+    return said + ([f"{repeated} seeds drew the same first completions as another"] if repeated else [])
+
+
+def _run_software(evidence: Evidence) -> dict[str, Any]:
+    ids = [run.id for run in evidence.runs.runs]
+    sql = "SELECT DISTINCT software->>'{0}' FROM run WHERE list_contains(?, run_id) ORDER BY 1"
+    versions = {}
+    for name in ("torch", "transformers", "trl", "peft"):
+        _, rows = query(evidence.bench.store, sql.format(name), [ids])
+        versions[name] = ", ".join(row[0] for row in rows) or "no runs"
+    return versions

@@ -1,0 +1,42 @@
+"""What `test`, `run` and `pilot` share: registering, executing with progress, and how failures are told."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from harness.campaign.bench import Bench
+from harness.campaign.execution import Progress
+from harness.cli.session import Session
+from harness.execute import LocalExecutor
+from harness.plan import RunSet
+from harness.spec import Hypothesis
+
+FAILED = 1
+
+
+def asked(bench: Bench, names: Sequence[str]) -> dict[str, Hypothesis]:
+    """Return the hypotheses named, or the whole shelf where none is."""
+    return bench.hypotheses(tuple(dict.fromkeys(names)) or bench.shelf.names("hypotheses"))
+
+
+def executor(session: Session, workers: int | None) -> LocalExecutor:
+    """Return an executor on this machine."""
+    session.store.root.mkdir(parents=True, exist_ok=True)
+    return LocalExecutor(session.store.root / "executor.log", workers)
+
+
+def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None) -> list[Progress]:
+    """Register, execute what is missing and keep the index fresh meanwhile; return the ends of bases and runs."""
+    from harness.publish.progress import ShownProgress
+
+    bench.register_shelf()
+    if not bench.unfinished(runs):
+        return []
+    with ShownProgress(quiet=session.quiet) as shown:
+        return bench.execute(runs, lambda: executor(session, workers), shown.show)
+
+
+def tell_failures(failed: Mapping[str, str]) -> None:
+    """Print one line for each job without a result."""
+    for job, why in failed.items():
+        click.echo(f"{job}: {why}", err=True)

@@ -1,0 +1,70 @@
+"""`harness db`: the index of the records, read-only."""
+
+import csv
+import io
+from typing import Any
+
+import click
+
+from harness.campaign.bench import Bench
+from harness.cli.session import Session, json_option, pass_session
+
+
+@click.group()
+def command() -> None:
+    """The DuckDB index; it is derived from the records and can be made again at any time."""
+
+
+@command.command()
+@json_option
+@pass_session
+def path(session: Session) -> int:
+    """Print where the index is."""
+    session.emit({"path": str(session.store.index)}, str(session.store.index))
+    return 0
+
+
+@command.command()
+@click.argument("sql")
+@json_option
+@pass_session
+def query(session: Session, sql: str) -> int:
+    """Run one read-only query and print its rows (CSV, or JSON objects with --json)."""
+    import duckdb
+
+    from harness.store import query as ask
+
+    try:
+        columns, rows = ask(session.store, sql)
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from None
+    except duckdb.Error as error:
+        raise click.ClickException(str(error).splitlines()[0]) from None
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    said = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
+    session.emit(said, text.getvalue().rstrip("\n"))
+    return 0
+
+
+@command.command()
+@json_option
+@pass_session
+def rebuild(session: Session) -> int:
+    """Make the index again from the records."""
+    from harness.store import MeasureError, rebuild
+
+    bench = Bench(session.shelf, session.store, session.protocol_name(None))
+    try:
+        published = rebuild(session.store, bench.measures())
+    except MeasureError as error:
+        raise click.ClickException(str(error)) from None
+    text = f"{published.jobs} jobs in {session.store.index}"
+    session.emit({"jobs": published.jobs, "path": str(session.store.index)}, text)
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str | list) else str(value)

@@ -1,0 +1,36 @@
+"""`harness list`: what is declared."""
+
+import click
+
+from harness.cli.session import Session, json_option, pass_session
+from harness.spec import DeclarationError
+
+
+@click.command()
+@json_option
+@pass_session
+def command(session: Session) -> int:
+    """List hypotheses, protocols and measures in reach."""
+    shelf = session.shelf
+    broken: dict[str, list[str]] = {}
+    hypotheses: dict[str, str] = {}
+    for name in shelf.names("hypotheses"):
+        try:
+            hypotheses[name] = shelf.hypothesis(name).title
+        except DeclarationError as error:
+            broken[name] = error.lines
+    protocols: dict[str, str] = {}
+    for name in shelf.names("runs"):
+        try:
+            protocols[name] = shelf.protocol(name).title
+        except DeclarationError as error:
+            broken[name] = error.lines
+    measures = shelf.names("analysis")
+    said = {"hypotheses": hypotheses, "protocols": protocols, "measures": measures, "broken": broken}
+    wide = max(map(len, [*hypotheses, *protocols, *broken]), default=0)
+    lines = ["hypotheses", *(f"  {name:<{wide}}  {title}" for name, title in hypotheses.items())]
+    lines += ["protocols", *(f"  {name:<{wide}}  {title}" for name, title in protocols.items())]
+    lines += ["measures", "  " + ", ".join(measures)]
+    lines += [f"broken     {name}: {len(mistakes)} mistakes (harness validate)" for name, mistakes in broken.items()]
+    session.emit(said, "\n".join(lines))
+    return 0

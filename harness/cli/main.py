@@ -1,0 +1,100 @@
+"""The `harness` command: its global options, its commands, and how mistakes and interruptions end.
+
+A user's mistake prints one line a mistake and exits 2 without a traceback; a bug of ours keeps its traceback.
+"""
+
+import errno
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from harness import __version__
+from harness.cli.session import Session, json_option
+
+COMMANDS = {
+    "test": "Run what a claim needs, decide, and print the verdict card.",
+    "pilot": "Run the protocol's pilot and apply its rule.",
+    "list": "List what is declared.",
+    "show": "Show a declaration with its implicit defaults marked.",
+    "validate": "Report every mistake in declarations, with file and line.",
+    "plan": "Show which runs are needed, and why.",
+    "run": "Execute runs without deciding.",
+    "status": "Show what is done, what is at work, what failed.",
+    "verdict": "Show stored verdicts; computes nothing.",
+    "report": "Write the appendix table of stored verdicts.",
+    "db": "The index: path, query, rebuild.",
+}
+"""Command and short help; each lives in the module of its name."""
+
+OK, USAGE, MACHINE, INTERRUPTED = 0, 2, 4, 130
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are called, so that help and light commands stay fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"harness.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "HARNESS"})
+@click.option("-C", "directory", type=click.Path(path_type=Path), default=Path("."), help="Work as if started there.")
+@click.option("--store", type=click.Path(path_type=Path), envvar="HARNESS_STORE", help="Records (default: .harness).")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@json_option
+@click.version_option(__version__, prog_name="harness")
+@click.pass_context
+def cli(ctx: click.Context, directory: Path, store: Path | None, quiet: bool) -> None:
+    """A laboratory bench for claims about RLVR and parameter-efficient fine-tuning.
+
+    `harness test rank-collapse` runs what the claim needs and ends with a verdict. Repeating a command resumes it.
+    """
+    session = ctx.ensure_object(Session)
+    session.directory, session.chosen_store, session.quiet = directory, store, quiet
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(status(arguments))
+
+
+def status(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        return _status(arguments)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; the same command goes on from here", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read us has left, as `head` does
+        sys.stderr.close()
+        return OK
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+            raise
+        click.echo(f"{error.filename}: {error.strerror}. Choose another --store, or make room.", err=True)
+        return MACHINE
+
+
+def _status(arguments: list[str] | None) -> int:
+    try:
+        return cli.main(args=arguments, prog_name="harness", standalone_mode=False) or OK
+    except ValueError as error:
+        from harness.spec import DeclarationError  # 0.1 s, which --help does not need
+
+        if not isinstance(error, DeclarationError):
+            raise
+        click.echo("\n".join(error.lines), err=True)
+        return USAGE

@@ -1,0 +1,28 @@
+"""`harness run`: execute what is missing, decide nothing."""
+
+import click
+
+from harness.campaign.bench import Bench
+from harness.cli.campaign import FAILED, asked, execute, tell_failures
+from harness.cli.session import Session, json_option, models_option, pass_session, protocol_option, workers_option
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@protocol_option
+@models_option
+@workers_option
+@json_option
+@pass_session
+def command(
+    session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], workers: int | None
+) -> int:
+    """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
+    bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    runs = bench.plan(asked(bench, names), bench.bases(models))
+    progress = execute(session, bench, runs, workers)
+    tell_failures(bench.failed)
+    executed = sum(part.executed for part in progress if part.what == "runs")
+    text = f"{executed} runs executed, {len(runs.runs) - executed - len(bench.failed)} were there already"
+    session.emit({"executed": executed, "planned": len(runs.runs), "failed": bench.failed}, text)
+    return FAILED if bench.failed else 0

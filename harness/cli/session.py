@@ -1,0 +1,97 @@
+"""What every command knows: where it works, where records are, and how to speak."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from harness.record.layout import Store
+    from harness.spec.shelf import Shelf
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Session:
+    """The settings of one invocation."""
+
+    directory: Path = field(default_factory=Path.cwd)
+    chosen_store: Path | None = None
+    quiet: bool = False
+    json: bool = False
+
+    @cached_property
+    def shelf(self) -> "Shelf":
+        """The declarations in reach of the working directory."""
+        from harness.spec.shelf import find_shelf  # here, so that --help loads no declarations
+
+        if not self.directory.is_dir():
+            raise click.BadParameter(f"{self.directory} is no folder.", param_hint="-C")
+        shelf = find_shelf(self.directory)
+        for path in shelf.overridden():
+            self.note(f"{shelf.shown(path)} of this project stands before the shipped file of that name")
+        return shelf
+
+    @cached_property
+    def store(self) -> "Store":
+        """The store: --store, else the project's setting, else `.harness` in the project or working directory."""
+        from harness.record.layout import Store
+
+        here = self.shelf.root or self.directory
+        named = self.shelf.settings.get("store")
+        return Store((self.chosen_store or (here / named if named else here / ".harness")).absolute())
+
+    def protocol_name(self, chosen: str | None) -> str:
+        """Return the protocol's name: the option, else the project's setting, else `tiny`."""
+        return chosen or self.shelf.settings.get("protocol", "tiny")
+
+    def emit(self, value: Any, text: str) -> None:
+        """Print the result: `value` as JSON with --json, else `text`."""
+        click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) if self.json else text)
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def json_option(function: F) -> F:
+    """Add --json, which is understood before and after the command's name."""
+
+    def chosen(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        session = ctx.ensure_object(Session)
+        session.json = session.json or value
+
+    text = "Standard output is JSON only."
+    return click.option("--json", is_flag=True, expose_value=False, callback=chosen, help=text)(function)
+
+
+def protocol_option(function: F) -> F:
+    """Add --protocol."""
+    text = "Protocol in runs/ (default: the project's setting, else tiny)."
+    return click.option("--protocol", metavar="NAME", envvar="HARNESS_PROTOCOL", help=text)(function)
+
+
+def models_option(function: F) -> F:
+    """Add --models, a list with commas."""
+
+    def split(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+        return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+    text = "Bases of the protocol, with commas between (default: its own choice)."
+    return click.option("--models", metavar="A,B", callback=split, envvar="HARNESS_MODELS", help=text)(function)
+
+
+def workers_option(function: F) -> F:
+    """Add --workers."""
+    text = "Runs at a time (default: cores)."
+    kind = click.IntRange(min=1)
+    return click.option("--workers", type=kind, envvar="HARNESS_WORKERS", help=text)(function)

@@ -1,0 +1,50 @@
+"""The appendix table of a verdict, as LaTeX for booktabs.
+
+Templates are files of the project (`paper/*.j2`) with delimiters that LaTeX does not use; they run in a sandbox, and
+every value that goes in is escaped.
+"""
+
+import re
+from pathlib import Path
+
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from harness.publish.card import integrity
+from harness.publish.numbers import estimate, short
+from harness.record.verdict import Verdict
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_SPECIAL = re.compile("[" + re.escape("".join(SPECIAL)) + "]")
+
+
+def escape(value: object) -> str:
+    """Return a value as LaTeX text that prints exactly it."""
+    return _SPECIAL.sub(lambda match: SPECIAL[match.group()], " ".join(str(value).split()))
+
+
+def verdict_table(verdict: Verdict, template: Path) -> str:
+    """Return the table of one verdict."""
+    environment = SandboxedEnvironment(
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        finalize=escape,
+        autoescape=False,
+    )
+    environment.globals |= {"estimate": estimate, "short": short, "integrity": integrity(verdict)}
+    return environment.from_string(template.read_text(encoding="utf-8")).render(verdict=verdict)

@@ -1,0 +1,45 @@
+"""Where things are kept: everything that is not derivable is an append-only file under the store folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store folder, `.harness` by default. The index is derived: deleting it loses nothing."""
+
+    root: Path
+
+    @property
+    def bases(self) -> Path:
+        """Job directories of bases."""
+        return self.root / "bases"
+
+    @property
+    def runs(self) -> Path:
+        """Job directories of runs."""
+        return self.root / "runs"
+
+    @property
+    def registrations(self) -> Path:
+        """Frozen declarations."""
+        return self.root / "registrations"
+
+    @property
+    def verdicts(self) -> Path:
+        """Verdict files."""
+        return self.root / "verdicts"
+
+    @property
+    def index(self) -> Path:
+        """The DuckDB index of the records."""
+        return self.root / "index.duckdb"
+
+    @property
+    def report(self) -> Path:
+        """Where reports go unless told otherwise."""
+        return self.root / "report"
+
+    def pilot(self, protocol: str) -> "Store":
+        """Return the separate store of a protocol's pilot; no verdict ever reads it."""
+        return Store(self.root / "pilots" / protocol)

@@ -1,0 +1,174 @@
+"""What a decision says: outcomes with reasons, estimates with intervals, and the verdict that holds them.
+
+A verdict carries no time and no attempt count: the same runs under the same declaration give the same bytes.
+Nothing here computes; numbers are unrounded, and the publishing floor owns digits.
+"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Outcome(StrEnum):
+    """What a prediction or a hypothesis came to."""
+
+    SUPPORTED = "supported"
+    """The interval lies inside the region declared as support."""
+    REFUTED = "refuted"
+    """The interval lies inside the region declared as refutation: a positive finding, not a lack of one."""
+    INCONCLUSIVE = "inconclusive"
+    """Neither; the reason says why."""
+    UNTESTED = "untested"
+    """No run bears on it."""
+
+
+class Reason(StrEnum):
+    """Why the outcome is what it is."""
+
+    IN_SUPPORT = "interval in the support region"
+    """The interval at level alpha lies wholly in the support region."""
+    IN_REFUTE = "interval in the refute region"
+    """The interval at the refuting level lies wholly in the refute region."""
+    STRADDLES = "interval in neither region"
+    """The interval reaches across a boundary; more runs may resolve it."""
+    MIXED_CELLS = "assumption failed: a cell has both collapsed and other runs"
+    """A t interval for the mean of a bimodal cell is not trustworthy, so none decides."""
+    MISSING_RUNS = "missing runs could change it"
+    """Planned runs are missing and the outcome is not the same whatever they would have given."""
+    NO_RUNS = "no runs"
+    """At least one arm has no run at all."""
+
+
+class RunLabel(StrEnum):
+    """What became of a run, relative to its own base and to the pilot's healthy arm."""
+
+    COLLAPSED = "collapsed"
+    """Final accuracy below the declared share of the base's own."""
+    DEGRADED = "degraded"
+    """Not collapsed, but below its base."""
+    NO_GAIN = "no gain"
+    """At least its base, but not above it by more than the declared share of the healthy gain."""
+    TRAINED = "trained"
+    """Above its base by more than the declared share of the healthy gain."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(_Record):
+    """An estimand's point estimate with one interval for each side of the decision."""
+
+    name: str
+    """What is estimated: `P(collapsed) r=128`, `a - b`, `share of the drop`."""
+    unit: str
+    """`probability`, `accuracy` (0 to 1) or `share`."""
+    value: float | None
+    """Point estimate; None where it is undefined."""
+    low: float | None
+    """Lower limit at one-sided level `alpha`; None is unbounded."""
+    high: float | None
+    """Upper limit at one-sided level `alpha`; None is unbounded."""
+    refute_low: float | None
+    """Lower limit at one-sided level `refute_alpha`, where refutation is held to another level."""
+    refute_high: float | None
+    """Upper limit at one-sided level `refute_alpha`."""
+    method: str
+    """How the interval was made."""
+    n_runs: int
+    """Runs that the estimate rests on."""
+
+
+class EffectSize(_Record):
+    """A standardised effect, secondary to the estimate on its own scale."""
+
+    name: str
+    value: float
+
+
+class CellSummary(_Record):
+    """One cell as observed."""
+
+    name: str
+    planned: int
+    n_runs: int
+    mean: float | None
+    """Mean over runs of the response; None without runs."""
+    sd: float | None
+    """Standard deviation between runs; None with fewer than two."""
+    labels: dict[str, int]
+    """How many runs carry each label."""
+
+
+class PredictionVerdict(_Record):
+    """What one prediction came to."""
+
+    id: str
+    kind: str
+    role: str
+    statement: str
+    outcome: Outcome
+    reason: Reason
+    detail: str
+    """One sentence with the figures that decide: `0/5 at each of r=8, 16, 32, 64`."""
+    needs: str
+    """The support region in words: `each P < 0.5`, `> -0.05`."""
+    alpha: float
+    refute_alpha: float
+    estimates: tuple[Estimate, ...]
+    effect_sizes: tuple[EffectSize, ...]
+    cells: tuple[CellSummary, ...]
+
+
+class Registered(_Record):
+    """Whether the declaration was frozen before its data."""
+
+    hash: str
+    """SHA-256 of declaration, protocol and evaluation set as they are now."""
+    confirmatory: bool
+    deviations: tuple[str, ...]
+    """What changed since registration, or came before it; empty when nothing did."""
+
+
+class MissingRun(_Record):
+    """A planned run without a result, and why."""
+
+    run_id: str
+    cell: str
+    reason: str
+
+
+class Verdict(_Record):
+    """What a hypothesis came to on one base under one protocol."""
+
+    schema_version: int
+    hypothesis: str
+    title: str
+    claim: str
+    base: str
+    base_id: str
+    base_accuracy: float
+    protocol: str
+    outcome: Outcome
+    reading: str
+    recipe: tuple[str, ...]
+    """The recipe in words, the pilot's rule among them."""
+    collapsed_below: float
+    trained_above: float
+    n_items: int
+    predictions: tuple[PredictionVerdict, ...]
+    cells: tuple[CellSummary, ...]
+    """Every cell of the run set on this base, once."""
+    planned_runs: int
+    used_runs: int
+    missing: tuple[MissingRun, ...]
+    registered: Registered
+    not_shown: tuple[str, ...]
+    inputs: str
+    """SHA-256 over registration, run manifests and decision code: equal inputs, equal verdict."""
+    software: dict[str, str]
+
+    @property
+    def passed(self) -> bool | None:
+        """True if supported, False if refuted, None if open."""
+        return {Outcome.SUPPORTED: True, Outcome.REFUTED: False}.get(self.outcome)

@@ -1,0 +1,47 @@
+"""Verdict files: one for every set of inputs that was decided, never changed."""
+
+import json
+import os
+
+from harness.record.atomic import write_text
+from harness.record.layout import Store
+from harness.record.verdict import Verdict
+
+
+def save(store: Store, verdict: Verdict) -> None:
+    """Write the verdict under its inputs; the same inputs give the same file."""
+    folder = store.verdicts / verdict.protocol
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / _name(verdict.hypothesis, verdict.base, verdict.inputs), text(verdict))
+
+
+def load(store: Store, protocol: str, hypothesis: str, base: str, inputs: str) -> Verdict | None:
+    """Return the verdict that was decided on these inputs, or None."""
+    path = store.verdicts / protocol / _name(hypothesis, base, inputs)
+    return Verdict.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def latest(store: Store, hypothesis: str | None = None) -> list[Verdict]:
+    """Return the newest verdict of each hypothesis, base and protocol, in the order of their names."""
+    newest: dict[tuple[str, str, str], tuple[float, Verdict]] = {}
+    for path in sorted(store.verdicts.glob("*/*.json")):
+        verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+        key = (verdict.hypothesis, verdict.protocol, verdict.base)
+        time = os.stat(path).st_mtime
+        if hypothesis in (None, verdict.hypothesis) and (key not in newest or newest[key][0] <= time):
+            newest[key] = (time, verdict)
+    return [newest[key][1] for key in sorted(newest)]
+
+
+def text(verdict: Verdict) -> str:
+    """Return a verdict's JSON text, equal for equal verdicts."""
+    return json.dumps(as_json(verdict), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_json(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as plain values."""
+    return verdict.model_dump(mode="json")
+
+
+def _name(hypothesis: str, base: str, inputs: str) -> str:
+    return f"{hypothesis}--{base}--{inputs[:12]}.json"

@@ -1,0 +1,17 @@
+"""The common base of everything that a user declares: frozen, closed, finite, strictly typed."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Declared(BaseModel):
+    """A declaration: unknown fields are errors, values never change after loading, numbers are finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class FieldError(ValueError):
+    """A mistake that a whole declaration shows, told at the one of its fields where the author would mend it."""
+
+    def __init__(self, field: str, message: str):
+        super().__init__(message)
+        self.field = field

@@ -1,0 +1,83 @@
+"""From a YAML file to a declaration, or to every mistake in it at once, each with file, line, field and remedy."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from harness.spec import hypothesis, messages, protocol
+from harness.spec.declared import Declared
+from harness.spec.hypothesis import Hypothesis
+from harness.spec.problem import Location, Problem, dotted, mapping, shown
+from harness.spec.protocol import Protocol
+from harness.spec.yaml_text import MAX_BYTES, YamlText, parse
+
+D = TypeVar("D", bound=Declared)
+
+
+class DeclarationError(ValueError):
+    """One or more mistakes in declarations; the text holds one line for each."""
+
+    def __init__(self, lines: list[str]):
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def load_hypothesis(path: Path, shown: str) -> Hypothesis:
+    """Return the hypothesis in `path`, called `shown` in messages; raise DeclarationError with all its mistakes."""
+    return _load(path, shown, Hypothesis, hypothesis.check)
+
+
+def load_protocol(path: Path, shown: str) -> Protocol:
+    """Return the protocol in `path`, called `shown` in messages; raise DeclarationError with all its mistakes."""
+    return _load(path, shown, Protocol, protocol.check)
+
+
+def _load(path: Path, name: str, model: type[D], check: Callable[[Mapping[str, Any]], list[Problem]]) -> D:
+    text = parse(_content(path, name))
+    found = list(text.problems)
+    declared = None
+    if text.data is not None or not found:
+        declared, more = _validated(text.data, model, check)
+        found += [problem for problem in more if not text.explains(problem.location)]
+    if found or declared is None:
+        raise DeclarationError(_lines(name, text, found))
+    return declared
+
+
+def _content(path: Path, name: str) -> bytes:
+    """Return the first bytes of a regular file, one more than are allowed; a pipe or device would never end."""
+    try:
+        if path.exists() and not path.is_file():
+            raise DeclarationError([f"{name}:1 file: no regular file but a directory or device. Name a YAML file."])
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DeclarationError([f"{name}:1 file: cannot be read ({error.strerror}). Check the path."]) from None
+    except ValueError:  # a NUL in the path
+        raise DeclarationError([f"{shown(name)}:1 file: no path. Check its characters."]) from None
+
+
+def _validated(
+    data: Any, model: type[D], check: Callable[[Mapping[str, Any]], list[Problem]]
+) -> tuple[D | None, list[Problem]]:
+    if not isinstance(data, dict):
+        return None, [Problem((), f"{shown(data)} is no mapping. Write `field: value` lines.")]
+    crossing = check(mapping(data))
+    try:
+        # JSON mode keeps strict types and still reads a list as a tuple.
+        return model.model_validate_json(json.dumps(data)), crossing
+    except ValidationError as error:
+        return None, messages.problems(error, model) + crossing
+
+
+def _lines(name: str, text: YamlText, found: list[Problem]) -> list[str]:
+    """Return one line a mistake, in the order of the file; one that two aliases reach is told once."""
+    lines: dict[tuple[int, Location, str], tuple[int, str]] = {}
+    for problem in found:
+        line = problem.line or text.line(problem.location)
+        said = f"{name}:{line} {dotted(problem.location)}: {problem.message}"
+        lines.setdefault((*text.origin(problem.location), f"{line} {problem.message}"), (line, said))
+    return [said for _, said in sorted(lines.values(), key=lambda pair: pair[0])]

@@ -1,0 +1,134 @@
+"""What all cells of a test share: bases, task, recipe, trainer fields, evaluation, thresholds and the pilot's rule.
+
+Trainer fields bear TRL's own names; `trainer.py` knows which exist and `protocol_checks.py` which go together.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from harness.spec.adapter import PositiveFloat, Rank, Scaling
+from harness.spec.declared import Declared, FieldError
+from harness.spec.prediction import Several
+from harness.spec.protocol_checks import check, prompts_per_update
+from harness.spec.task import Task
+from harness.spec.trainer import OWNED, TRAINERS, trainer_fields
+
+__all__ = [
+    "OWNED",
+    "TRAINERS",
+    "BaseRecipe",
+    "Evaluation",
+    "Pilot",
+    "Pretraining",
+    "Protocol",
+    "Recipe",
+    "Thresholds",
+    "check",
+    "prompts_per_update",
+    "trainer_fields",
+]
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Pretraining(Declared):
+    """How a base is made on the spot: AdamW at a constant rate after a linear warm-up, loss on the answer tokens.
+
+    With `until_accuracy`, training stops at the first look, every `look_every` steps, at which the sampled accuracy on
+    the validation split reaches it, and fails if `steps` pass without: addition is learnt in a jump whose moment
+    depends on the seed, so bases of equal steps are not of equal maturity.
+    """
+
+    steps: Count
+    until_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    look_every: Count = 25
+    batch_size: Count
+    learning_rate: PositiveFloat
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class BaseRecipe(Declared):
+    """A base model: an architecture of a shape, pre-trained deterministically from a seed."""
+
+    architecture: Literal["llama", "qwen3", "olmo2"]
+    hidden_size: Annotated[int, Field(ge=8, le=8192)]
+    layers: Annotated[int, Field(ge=1, le=128)]
+    heads: Annotated[int, Field(ge=1, le=128)]
+    intermediate_size: Annotated[int, Field(ge=8, le=65536)]
+    pretraining: Pretraining
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "BaseRecipe":
+        if self.hidden_size % (2 * self.heads):  # rotary positions turn pairs of a head's coordinates
+            raise FieldError(
+                "heads", f"{self.heads} heads do not divide a width of {self.hidden_size} into even parts. Change one."
+            )
+        return self
+
+
+class Recipe(Declared):
+    """What an adapter is given unless a hypothesis says otherwise."""
+
+    scaling: Scaling
+    target_modules: Literal["all-linear"]
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Evaluation(Declared):
+    """Sampled answers to each held-out problem; a run's accuracy is the share that is correct."""
+
+    samples_per_problem: Annotated[int, Field(ge=1, le=64)]
+    temperature: PositiveFloat
+
+
+class Thresholds(Declared):
+    """When a run counts as collapsed or trained, relative to its own base and to the pilot's healthy arm.
+
+    collapsed: final accuracy below `collapsed_share` x the base's own. trained: final accuracy above the base's own
+    plus `trained_share` x `healthy_gain`, the gain that the healthy arm made in the pilot.
+    """
+
+    collapsed_share: Annotated[float, Field(gt=0, lt=1)]
+    trained_share: Annotated[float, Field(gt=0, le=1)]
+    healthy_gain: Annotated[float, Field(gt=0, lt=1)]
+    source: Annotated[str, Field(min_length=10)]
+
+
+class Pilot(Declared):
+    """The rule by which learning rate, steps and healthy gain are chosen, written before any pilot run.
+
+    It looks only at what the healthy arm does, on a base, an evaluation split and seeds of its own.
+    """
+
+    rule: Annotated[str, Field(min_length=20)]
+    healthy_rank: Rank
+    learning_rates: Several[PositiveFloat]
+    steps: Several[Count]
+    minimum_gain: Annotated[float, Field(gt=0, lt=1)]
+    seeds: Annotated[int, Field(ge=3, le=100)]
+    base_seed: Annotated[int, Field(ge=0, lt=2**31)]
+    split_seed: Annotated[int, Field(ge=0)]
+
+
+class Protocol(Declared):
+    """Everything that the cells of a test share."""
+
+    title: Annotated[str, Field(min_length=3, max_length=300)]
+    task: Task
+    bases: Annotated[dict[Name, BaseRecipe], Field(min_length=1)]
+    default_bases: Several[Name]
+    recipe: Recipe
+    grpo: dict[str, JsonValue]
+    sft: dict[str, JsonValue]
+    evaluation: Evaluation
+    thresholds: Thresholds
+    pilot: Pilot
+
+    def trainer(self, algorithm: Literal["grpo", "sft"]) -> dict[str, JsonValue]:
+        """Return the declared trainer fields of an algorithm, by TRL's names."""
+        return self.grpo if algorithm == "grpo" else self.sft

@@ -1,0 +1,120 @@
+"""Where declarations are: the project that one stands in, and the shelf that ships with the package.
+
+A project is the nearest folder, from the working directory upwards, whose pyproject.toml has a [tool.harness] table.
+Its files win over shipped ones of the same name. Without a project there is only the shipped shelf: the data folders
+inside an installed package, or beside it in a checkout. Nothing that a declaration names can lead out of these folders.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
+from harness.spec.hypothesis import Hypothesis
+from harness.spec.protocol import Protocol
+
+Kind = Literal["hypotheses", "runs", "analysis", "paper"]
+SUFFIX: dict[Kind, str] = {"hypotheses": ".yaml", "runs": ".yaml", "analysis": ".sql", "paper": ".j2"}
+NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+KEYS = {"store", "protocol"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The declarations in reach, by kind and name (the file's stem)."""
+
+    root: Path | None
+    """The project's folder, or None where one stands outside any."""
+    settings: dict[str, str]
+    """The [tool.harness] table."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders to look in, the project's first."""
+        own = (self.root,) if self.root and self.root != shipped() else ()
+        return (*own, shipped())
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of a kind, sorted."""
+        return sorted({p.stem for folder in self.folders for p in (folder / kind).glob(f"*{SUFFIX[kind]}")})
+
+    def path(self, kind: Kind, name: str) -> Path:
+        """Return the file of that name; raise DeclarationError where there is none or the name is no plain word."""
+        if not NAME.fullmatch(name) or ".." in name:
+            rule = f"{name!r} is no name of a file in {kind}/. Use lower-case letters, digits, dots and dashes."
+            raise DeclarationError([rule])
+        for folder in self.folders:
+            candidate = folder / kind / f"{name}{SUFFIX[kind]}"
+            if candidate.is_file():
+                if not candidate.resolve().is_relative_to(folder.resolve()):
+                    raise DeclarationError([f"{self.shown(candidate)}:1 file: leads out of the project. Copy it in."])
+                return candidate
+        known = ", ".join(self.names(kind)) or "none"
+        raise DeclarationError([f"{name!r} is not declared in {kind}/. Known here: {known}."])
+
+    def overridden(self) -> list[Path]:
+        """Return the project's files that stand before a shipped one of the same name."""
+        own, ship = self.folders[0], self.folders[-1]
+        kinds = SUFFIX.items() if own != ship else ()
+        files = (p for kind, suffix in kinds for p in sorted((own / kind).glob(f"*{suffix}")))
+        return [p for p in files if (ship / p.parent.name / p.name).is_file()]
+
+    def shown(self, path: Path) -> str:
+        """Return a path as messages name it: relative to the project or the shipped shelf."""
+        for folder in self.folders:
+            if path.is_relative_to(folder):
+                return str(path.relative_to(folder))
+        return str(path)
+
+    def load(self, file: Path) -> Hypothesis | Protocol:
+        """Return the declaration in a file of hypotheses/ or runs/ in reach; raise DeclarationError otherwise."""
+        path = file.resolve()
+        for folder in self.folders:
+            if path.parent == (folder / "hypotheses").resolve():
+                return load_hypothesis(path, f"hypotheses/{file.name}")
+            if path.parent == (folder / "runs").resolve():
+                return load_protocol(path, f"runs/{file.name}")
+        rule = "lies in no hypotheses/ or runs/ folder of this project or the shipped shelf. Move it there."
+        raise DeclarationError([f"{file}:1 file: {rule}"])
+
+    def hypothesis(self, name: str) -> Hypothesis:
+        """Return the declared hypothesis; raise DeclarationError with every mistake in its file."""
+        path = self.path("hypotheses", name)
+        return load_hypothesis(path, self.shown(path))
+
+    def protocol(self, name: str) -> Protocol:
+        """Return the declared protocol; raise DeclarationError with every mistake in its file."""
+        path = self.path("runs", name)
+        return load_protocol(path, self.shown(path))
+
+
+def find_shelf(start: Path) -> Shelf:
+    """Return the shelf as seen from folder `start`."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        file = folder / "pyproject.toml"
+        if file.is_file() and (table := _table(file)) is not None:
+            return Shelf(folder, table)
+    return Shelf(None, {})
+
+
+def shipped() -> Path:
+    """Return the folder of the shipped declarations."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "project"
+    return inside if inside.is_dir() else package.parent
+
+
+def _table(file: Path) -> dict[str, str] | None:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("harness")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None  # somebody else's broken file on the way up is not ours to judge
+    if table is None:
+        return None
+    bad = [key for key, value in table.items() if key not in KEYS or not isinstance(value, str)]
+    if bad:
+        known = ", ".join(sorted(KEYS))
+        raise DeclarationError([f"{file}:1 tool.harness.{bad[0]}: not one of {known} with a text value. Mend it."])
+    return table

@@ -1,0 +1,186 @@
+"""Building the index from the records, publishing it, and reading it.
+
+There is one way in: a private copy takes what is new in one transaction a job, row counts are checked, and the copy is
+renamed over the published file. Readers that have the old file open keep it; DuckDB lets no second process into a file
+that is open for writing, and here nobody ever has the published one open for writing.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from harness.record.atomic import read_json
+from harness.record.job import JobDirectory
+from harness.record.layout import Store
+from harness.record.shards import KINDS
+from harness.spec.canonical import digest
+from harness.store.measures import connect, create_views, lock
+from harness.store.schema import TABLES
+
+TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What an index holds after a refresh."""
+
+    added: int
+    """Jobs that were new."""
+    jobs: int
+    """Jobs in all."""
+
+
+def refresh(store: Store, measures: Sequence[Path]) -> Published:
+    """Bring the index up to date with the records and publish it; measures are `analysis/*.sql` files."""
+    return _build(store, measures, store.index if _current(store.index, measures) else None)
+
+
+def rebuild(store: Store, measures: Sequence[Path]) -> Published:
+    """Build the index from nothing and publish it."""
+    return _build(store, measures, None)
+
+
+def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return column names and rows of a read-only query on the published index.
+
+    Raises:
+        FileNotFoundError: nothing is published yet.
+        duckdb.Error: the query is not valid, or wants more than reading the index.
+    """
+    if not store.index.is_file():
+        raise FileNotFoundError(f"{store.index}: no index yet. `harness db rebuild` makes it from the records.")
+    connection = connect(store.index, read_only=True)
+    try:
+        lock(connection)
+        result = connection.execute(sql, list(parameters))
+        return [column[0] for column in result.description or ()], result.fetchall()
+    finally:
+        connection.close()
+
+
+def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Published:
+    partial = store.root / f".index-{os.getpid()}.duckdb"
+    store.root.mkdir(parents=True, exist_ok=True)
+    _discard(partial)
+    if start is not None:
+        shutil.copyfile(start, partial)
+    connection = connect(partial, read_only=False)
+    try:
+        if start is None:
+            connection.execute(TABLES)
+        present = {row[0] for row in connection.execute("SELECT run_id FROM ingested").fetchall()}
+        new = [job for job in _jobs(store) if job.id not in present]
+        for job in new:
+            _ingest(connection, job)
+        _verdicts(connection, store)
+        total = connection.execute("SELECT count(DISTINCT run_id) FROM ingested").fetchall()[0][0]
+        if start is None:
+            connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
+            lock(connection)
+            create_views(connection, sorted(measures, key=lambda path: path.stem))
+        connection.close()
+        os.replace(partial, store.index)
+    finally:
+        connection.close()
+        _discard(partial)
+    return Published(added=len(new), jobs=total)
+
+
+def _jobs(store: Store) -> Iterator[JobDirectory]:
+    for folder in (store.bases, store.runs):
+        for path in sorted(folder.glob("*/result/manifest.json")):
+            yield JobDirectory(path.parent.parent)
+
+
+def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
+    spec, manifest = job.spec(), job.manifest()
+    facts = read_json(job.result / "result.json")
+    assert manifest is not None and facts is not None
+    connection.execute("BEGIN")
+    for kind, columns in KINDS.items():
+        shard = job.result / f"{kind}.parquet"
+        if shard.name not in manifest["files"]:
+            continue
+        listed = ", ".join(f'"{name}"' for name in columns)
+        connection.execute(
+            f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)",
+            [job.id, str(shard)],
+        )
+        count = connection.execute(f"SELECT count(*) FROM {TABLE[kind]} WHERE run_id = ?", [job.id]).fetchall()[0][0]
+        sha = manifest["files"][shard.name]["sha256"]
+        connection.execute("INSERT INTO ingested VALUES (?, ?, ?, ?)", [job.id, kind, sha, count])
+    row = (_base_row if spec["identity"]["kind"] == "base" else _run_row)(job.id, spec["identity"], facts)
+    table = spec["identity"]["kind"]
+    connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+    connection.execute("COMMIT")
+
+
+def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
+    recipe = identity["recipe"]
+    shape = [recipe["architecture"], recipe["hidden_size"], recipe["layers"]]
+    scored = [facts[key] for key in ("updates", "accuracy", "validation_accuracy", "parameters", "base_weights")]
+    return [base_id, *shape, *scored]
+
+
+def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
+    cell, adapter = identity["cell"], facts["adapter"]
+    multipliers = adapter["multipliers"]
+    return [
+        run_id,
+        identity["base_id"],
+        cell["algorithm"],
+        cell["adapter"]["method"],
+        cell["adapter"]["rank"],
+        cell["adapter"]["scaling"]["policy"],
+        multipliers[0] if len(multipliers) == 1 else None,
+        identity["trainer"]["learning_rate"],
+        cell["learning_rate_scale"],
+        identity["seed"],
+        facts["updates"],
+        facts["first_update_norm"],
+        facts["final_update_norm"],
+        adapter["trainable_parameters"],
+        facts["base_weights"] == facts["base_weights_after"],
+        (facts["first_rollouts"] or {}).get("sha256"),
+        json.dumps(identity),
+        json.dumps(facts["software"]),
+    ]
+
+
+def _verdicts(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    connection.execute("DELETE FROM verdict")
+    for path in sorted(store.verdicts.glob("*/*.json")):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        values = [said[key] for key in ("hypothesis", "base", "protocol", "inputs", "outcome")]
+        connection.execute("INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?)", [*values, json.dumps(said)])
+
+
+def _current(index: Path, measures: Sequence[Path]) -> bool:
+    """Return whether the published index was made with these measures and this schema."""
+    if not index.is_file():
+        return False
+    try:
+        connection = connect(index, read_only=True)
+    except duckdb.Error:  # cut short, or of another release: it is derived, so it is made anew
+        return False
+    try:
+        return connection.execute("SELECT measures FROM meta").fetchall()[0][0] == _fingerprint(measures)
+    except duckdb.Error:
+        return False
+    finally:
+        connection.close()
+
+
+def _fingerprint(measures: Sequence[Path]) -> str:
+    return digest([TABLES, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
+
+
+def _discard(path: Path) -> None:
+    for file in (path, path.with_name(path.name + ".wal")):
+        file.unlink(missing_ok=True)

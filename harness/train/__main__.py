@@ -1,0 +1,30 @@
+"""`python -m harness.train JOB_DIR` executes one job; `--serve PARENT` serves many (see `serve`)."""
+
+import os
+import sys
+from pathlib import Path
+
+from harness.record.process import THREADS, die_with_parent
+
+USAGE = "usage: python -m harness.train JOB_DIR | python -m harness.train --serve"
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status."""
+    os.environ.update({**THREADS, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"})
+    if len(arguments) != 1:
+        print(USAGE, file=sys.stderr)
+        return 2
+    if arguments[0] == "--serve":
+        die_with_parent(os.getppid())
+        from harness.train.serve import Server
+
+        Server().serve()
+        return 0
+    from harness.train.job import execute
+
+    return execute(Path(arguments[0]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""Trainer arguments: what the protocol declares, what the harness sets, and what is left at the library's default.
+
+All three are kept in the run's record, because a default that a release changes would change a claim silently.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import trl
+from trl import GRPOConfig, SFTConfig
+
+CONFIGS: dict[str, type] = {"grpo": GRPOConfig, "sft": SFTConfig}
+
+
+def trainer_arguments(algorithm: str, fields: dict[str, Any], seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return TRL's arguments object and the record of where each of its fields came from."""
+    config_type = CONFIGS[algorithm]
+    ours: dict[str, Any] = {
+        "output_dir": str(folder),
+        "seed": seed,
+        "report_to": "none",
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    }
+    arguments = config_type(**fields, **ours)
+    known = {f.name for f in dataclasses.fields(config_type) if f.init}
+    record = {
+        "config": config_type.__name__,
+        "trl": trl.__version__,
+        "declared": fields,
+        "set_by_harness": {name: value for name, value in ours.items() if name != "output_dir"},
+        "library_defaults": {
+            name: _plain(getattr(arguments, name)) for name in sorted(known - set(fields) - set(ours))
+        },
+    }
+    return arguments, record
+
+
+def default_fields() -> dict[str, Any]:
+    """Return the table of trainer fields and defaults that declarations are checked against."""
+    table: dict[str, Any] = {"trl": trl.__version__}
+    for config_type in CONFIGS.values():
+        table[config_type.__name__] = {
+            f.name: _plain(f.default_factory() if f.default is dataclasses.MISSING else f.default)  # type: ignore[misc]
+            for f in dataclasses.fields(config_type)
+            if f.init
+        }
+    return table
+
+
+def _plain(value: Any) -> Any:
+    value = getattr(value, "value", value)  # an enum member
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return repr(value)

@@ -1,0 +1,114 @@
+"""From a job directory to a committed result, or to an attempt that says why there is none."""
+
+import os
+import platform
+import shutil
+import sys
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from harness import __version__
+from harness.record.atomic import write_json
+from harness.record.job import Attempt, JobDirectory
+from harness.record.shards import write_shard
+from harness.source import items_hash, splits
+from harness.spec import BaseRecipe, Task
+from harness.spec.protocol import Evaluation
+from harness.train.adapters import frozen_hash
+from harness.train.base import pretrain
+from harness.train.evaluate import accuracy, evaluate
+from harness.train.progress import Heartbeat
+from harness.train.run import train_run
+from harness.train.tokenizer import character_tokenizer
+
+RECORDED = ("torch", "transformers", "trl", "peft", "datasets", "tokenizers", "numpy")
+OK, FAILED, LOST_CLAIM = 0, 1, 77
+
+
+def execute(folder: Path) -> int:
+    """Execute the job in `folder` unless it is committed or claimed; return the exit status of the process."""
+    job = JobDirectory(folder)
+    attempt = job.claim({"engine": "process", "harness": __version__})
+    if attempt is None:
+        return LOST_CLAIM
+    _write_output_to(attempt.path / "log.txt")
+    try:
+        with Heartbeat(attempt) as heartbeat:
+            facts = _facts(job, attempt, heartbeat)
+        write_json(attempt.stage / "result.json", {"job": job.id, **facts, "software": software()})
+        committed = attempt.commit()
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        attempt.exit("error", f"{type(error).__name__}: {error}")
+        return FAILED
+    attempt.exit("ok" if committed else "lost_claim")
+    return OK if committed else LOST_CLAIM
+
+
+def software() -> dict[str, str]:
+    """Return the versions that a result rests on; recorded, not part of any identity."""
+    return {name: version(name) for name in RECORDED} | {"python": platform.python_version(), "harness": __version__}
+
+
+def _facts(job: JobDirectory, attempt: Attempt, heartbeat: Heartbeat) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    identity = job.spec()["identity"]
+    if identity["kind"] == "base":
+        return _base(identity, attempt.stage, heartbeat)
+    base = job.path.parent.parent / "bases" / identity["base_id"] / "result"
+    scratch = attempt.path / "trainer"
+    try:
+        return train_run(identity, base, attempt.stage, scratch, heartbeat)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat) -> dict[str, Any]:
+    recipe = BaseRecipe.model_validate(identity["recipe"])
+    parts = splits(Task.model_validate(identity["task"]))
+    if items_hash(parts.pretraining) != identity["pretraining_set"]:
+        raise ValueError("the pre-training set made here is not the one that the base is identified by")
+    tokenizer = character_tokenizer()
+    steps = recipe.pretraining.steps
+    losses: list[dict[str, Any]] = []
+
+    def on_step(step: int, loss: float) -> None:
+        losses.append({"step": step, "loss": loss})
+        heartbeat.tell(phase="pre-training", step=step, steps=steps)
+
+    plan, seed = Evaluation.model_validate(identity["evaluation"]), recipe.pretraining.seed
+
+    def score(model: Any, split: str) -> list[dict[str, Any]]:
+        return evaluate(model, tokenizer, getattr(parts, split), plan, seed, step=0, split=split)
+
+    def look(model: Any, step: int) -> float:
+        return accuracy(score(model, "validation"))
+
+    model = pretrain(recipe, parts.pretraining, tokenizer, on_step, look)
+    heartbeat.tell(phase="scoring")
+    rows = [row for split in ("evaluation", "validation") for row in score(model, split)]
+    write_shard(stage, "evaluation", rows)
+    write_shard(stage, "steps", losses)
+    model.save_pretrained(stage)
+    tokenizer.save_pretrained(stage)
+    return {
+        "accuracy": accuracy([row for row in rows if row["split"] == "evaluation"]),
+        "validation_accuracy": accuracy([row for row in rows if row["split"] == "validation"]),
+        "updates": len(losses),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "base_weights": frozen_hash(model),
+    }
+
+
+def _write_output_to(path: Path) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)

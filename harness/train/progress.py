@@ -1,0 +1,71 @@
+"""What a run says while it is at work: a heartbeat file, and the row that each update leaves."""
+
+import threading
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+from harness.record.job import Attempt
+
+BEAT = 1.0
+"""Seconds between heartbeats in the first minutes, when somebody may be watching a short run."""
+SLOW_BEAT = 15.0
+"""Seconds between heartbeats of a run that has lasted longer than `SHORT`."""
+SHORT = 300.0
+
+
+class Heartbeat:
+    """Writes what it was last told, at intervals, from a thread of its own, for as long as the context lasts."""
+
+    def __init__(self, attempt: Attempt):
+        self._attempt = attempt
+        self._said: dict[str, Any] = {"phase": "starting", "step": 0, "steps": None, "reward": None}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def tell(self, **said: Any) -> None:
+        """Change what the next heartbeat says."""
+        self._said = {**self._said, **said}
+
+    def __enter__(self) -> "Heartbeat":
+        self._attempt.beat(self._said)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        started = time.monotonic()
+        while not self._done.wait(BEAT if time.monotonic() - started < SHORT else SLOW_BEAT):
+            self._attempt.beat(self._said)
+
+
+class StepLog(TrainerCallback):
+    """Keeps one row an update, as `record.shards.STEPS` describes it, and tells the heartbeat."""
+
+    NAMES = (
+        ("loss", "loss"),
+        ("learning_rate", "learning_rate"),
+        ("grad_norm", "grad_norm"),
+        ("reward", "reward"),
+        ("reward_std", "reward_std"),
+        ("frac_reward_zero_std", "frac_reward_zero_std"),
+        ("entropy", "entropy"),
+        ("completions/mean_length", "completion_length"),
+        ("completions/clipped_ratio", "clipped_ratio"),
+    )
+
+    def __init__(self, heartbeat: Heartbeat):
+        self.rows: list[dict[str, Any]] = []
+        self._heartbeat = heartbeat
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Keep the trainer's own log of one update; the summary at the end of training has no loss and is left."""
+        if not logs or "loss" not in logs:
+            return
+        row = {ours: float(logs[theirs]) for theirs, ours in self.NAMES if theirs in logs}
+        self.rows.append({"step": state.global_step, **row})
+        self._heartbeat.tell(step=state.global_step, steps=state.max_steps, reward=row.get("reward"))
