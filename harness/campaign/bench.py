@@ -16,9 +16,9 @@ from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, register, registered
 from harness.record.verdict import Verdict
-from harness.record.verdict_files import load, save
+from harness.record.verdict_files import load, renew, save
 from harness.source import items_hash, splits
-from harness.spec import DeclarationError, Hypothesis, Protocol
+from harness.spec import Cell, DeclarationError, Hypothesis, Protocol
 from harness.spec.canonical import digest
 from harness.spec.shelf import Shelf
 
@@ -47,11 +47,24 @@ class Bench:
         for name in names:
             try:
                 found[name] = self.shelf.hypothesis(name)
+                lines += self._same_cells(name, found[name])
             except DeclarationError as error:
                 lines += error.lines
         if lines:
             raise DeclarationError(lines)
         return found
+
+    def _same_cells(self, name: str, hypothesis: Hypothesis) -> list[str]:
+        """Return a mistake for each prediction of which two arms are one cell once the protocol fills them in."""
+        lines: list[str] = []
+        for i, prediction in enumerate(hypothesis.predictions):
+            seen: dict[Cell, str] = {}
+            for arm, cell in prediction.cells(self.protocol.recipe.scaling).items():
+                if cell in seen:
+                    rule = f"under protocol {self.protocol_name}, {seen[cell]} and {arm} are the same cell"
+                    lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}. Contrast two different ones.")
+                seen[cell] = arm
+        return lines
 
     def bases(self, asked: Sequence[str]) -> tuple[str, ...]:
         """Return the bases asked for, or the protocol's own choice; raise DeclarationError for an unknown one."""
@@ -133,6 +146,7 @@ class Bench:
         inputs = self._inputs(name, hypothesis, runs)
         stored = load(self.store, self.protocol_name, name, base.name, inputs)
         if stored is not None:
+            renew(self.store, stored)
             return stored
         from harness.campaign.decision import Evidence, decided  # scipy and the index, 2 s
 
@@ -144,19 +158,20 @@ class Bench:
         """Return the hash of all that a verdict rests on: declaration, registration, results, decision code."""
         registration = self.registration(name)
         jobs = [self.base_job(base) for base in runs.bases] + [self.run_job(run) for run in runs.runs]
-        results = {job.id: _evaluation(job) or self.failed.get(job.id, "not executed") for job in jobs}
+        results = {job.id: _files(job) or self.failed.get(job.id, "not executed") for job in jobs}
         frozen = (registration.hash, registration.registered_at) if registration else None
         measures = [path.read_text(encoding="utf-8") for path in self.measures()]
         return digest([registration_hash(hypothesis, self.protocol), frozen, results, measures, _decision_code()])
 
 
-def _evaluation(job: JobDirectory) -> str | None:
+def _files(job: JobDirectory) -> dict[str, str] | None:
     manifest = job.manifest()
-    return manifest["files"]["evaluation.parquet"]["sha256"] if manifest else None
+    return {name: file["sha256"] for name, file in manifest["files"].items()} if manifest else None
 
 
 def _decision_code() -> str:
     """Return the hash of the code that decides, so that a mended rule decides again."""
     package = Path(__file__).parent.parent
-    files = [*sorted((package / "decide").glob("*.py")), package / "campaign" / "decision.py"]
+    rest = (package / "campaign" / "decision.py", package / "record" / "verdict.py")
+    files = [*sorted((package / "decide").glob("*.py")), *rest]
     return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])

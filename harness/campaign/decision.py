@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from harness import __version__
 from harness.campaign.bench import Bench
 from harness.decide import CellSample, conjunction, decide, label, summary
 from harness.plan import PlannedBase, PlannedRun, RunSet, registration_hash
-from harness.record.job import JobDirectory
-from harness.record.verdict import CellSummary, MissingRun, Registered, RunLabel, Verdict
+from harness.record.verdict import CellSummary, MissingRun, PredictionVerdict, Registered, RunLabel, Verdict
 from harness.spec import Cell, Hypothesis
+from harness.spec.protocol import prompts_per_update
 from harness.store import query, refresh, responses
 
 SCHEMA = 1
@@ -57,7 +56,7 @@ def decided(evidence: Evidence) -> Verdict:
     bench, hypothesis, protocol = evidence.bench, evidence.hypothesis, evidence.bench.protocol
     refresh(bench.store, bench.measures())
     scores = _scores(evidence)
-    predictions = []
+    predictions: list[PredictionVerdict] = []
     for prediction in hypothesis.predictions:
         cells = prediction.cells(protocol.recipe.scaling)
         samples = {
@@ -140,14 +139,14 @@ def _why(evidence: Evidence, run: PlannedRun) -> str:
 
 def _recipe(evidence: Evidence) -> tuple[str, ...]:
     protocol = evidence.bench.protocol
-    grpo, scaling = protocol.grpo, protocol.recipe.scaling.model_dump()
-    policy = scaling.pop("policy").replace("_", " ")
-    values = ", ".join(f"{key} {value:g}" for key, value in scaling.items())
+    grpo, pretraining = protocol.grpo, protocol.bases[evidence.base.name].pretraining
+    updates = protocol.task.training_prompts // (prompts_per_update(grpo) or 1)
+    warmup = grpo.get("warmup_steps", 0)
     return (
-        f"lr {grpo['learning_rate']:g} {grpo.get('lr_scheduler_type', 'linear')}, alpha {policy} ({values}), "
-        f"{grpo['per_device_train_batch_size']} completions an update, "
-        f"{protocol.task.training_prompts} prompts, one epoch",
-        f"rule: {protocol.pilot.rule}",
+        f"lr {grpo['learning_rate']:g} {grpo.get('lr_scheduler_type', 'linear')}, {protocol.recipe.scaling.in_words()}, "
+        f"batch {grpo['per_device_train_batch_size']}, {f'warm-up {warmup:g}' if warmup else 'no warm-up'}, "
+        f"{updates} updates on {protocol.task.training_prompts} prompts; base of pre-training seed {pretraining.seed}",
+        f"rate chosen as the {protocol.pilot.in_words()}",
         f"thresholds: {protocol.thresholds.source}",
     )
 
@@ -164,15 +163,11 @@ def _registered(evidence: Evidence) -> Registered:
             changed = f"declaration or protocol changed since registration ({registration.hash[:12]})"
             deviations.append(changed)
         jobs = [bench.run_job(run) for run in evidence.runs.runs]
-        older = sum(_began(job) < registration.registered_at for job in jobs if job.manifest())
+        older = sum(job.began() < registration.registered_at for job in jobs if job.manifest())
         if older:
             deviations.append(f"{older} runs are older than the registration")
     deviations += _invalid(evidence)
     return Registered(hash=current, confirmatory=not deviations, deviations=tuple(deviations))
-
-
-def _began(job: JobDirectory) -> float:
-    return min(attempt.stat().st_ctime for attempt in job.attempts())
 
 
 def _invalid(evidence: Evidence) -> list[str]:
@@ -188,10 +183,10 @@ def _invalid(evidence: Evidence) -> list[str]:
     return said + ([f"{repeated} seeds drew the same first completions as another"] if repeated else [])
 
 
-def _run_software(evidence: Evidence) -> dict[str, Any]:
+def _run_software(evidence: Evidence) -> dict[str, str]:
     ids = [run.id for run in evidence.runs.runs]
     sql = "SELECT DISTINCT software->>'{0}' FROM run WHERE list_contains(?, run_id) ORDER BY 1"
-    versions = {}
+    versions: dict[str, str] = {}
     for name in ("torch", "transformers", "trl", "peft"):
         _, rows = query(evidence.bench.store, sql.format(name), [ids])
         versions[name] = ", ".join(row[0] for row in rows) or "no runs"

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.execute import Executor
@@ -63,7 +64,7 @@ def execute(what: str, jobs: Sequence[JobDirectory], executor: Executor, watch: 
             if state is State.COMMITTED:
                 del open_jobs[handle]
                 progress.done += 1
-                progress.executed += 1
+                progress.executed += handle in standing
             elif state is State.FAILED and handle in standing:
                 del open_jobs[handle]
                 progress.failed[job.id] = _said(job)
@@ -71,7 +72,7 @@ def execute(what: str, jobs: Sequence[JobDirectory], executor: Executor, watch: 
                 lost[handle] += handle in standing
                 if lost[handle] > MAX_LOST:
                     del open_jobs[handle]
-                    progress.failed[job.id] = f"killed {lost[handle]} times"
+                    progress.failed[job.id] = _lost(job, lost[handle], executor.log)
                 else:
                     executor.submit([job.path])
         working = [job for handle, job in open_jobs.items() if standing.get(handle, "gone") != "queued"]
@@ -81,6 +82,12 @@ def execute(what: str, jobs: Sequence[JobDirectory], executor: Executor, watch: 
         if open_jobs:
             time.sleep(TICK)
     return progress
+
+
+def _lost(job: JobDirectory, times: int, log: Path) -> str:
+    if job.attempts():
+        return f"killed {times} times"
+    return f"its process ended before it began, {times} times; see {log}"
 
 
 def _said(job: JobDirectory) -> str:

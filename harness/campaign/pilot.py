@@ -19,7 +19,7 @@ from harness.record.atomic import create_json, read_json
 from harness.record.layout import Store
 from harness.spec import Arm, Protocol
 from harness.spec.canonical import digest
-from harness.spec.protocol_checks import prompts_per_update
+from harness.spec.protocol import prompts_per_update
 from harness.store import query, refresh
 
 
@@ -57,7 +57,7 @@ class Choice:
 
 
 class RuleFailed(Exception):
-    """The rule chooses nothing: no rate gains enough after any of the listed steps."""
+    """The rule chooses nothing: the healthy arm's gain is not beyond two standard errors."""
 
 
 def pilot_protocol(protocol: Protocol) -> Protocol:
@@ -76,7 +76,7 @@ def run_pilot(bench: Bench, make_executor: MakeExecutor, watch: Watch) -> Choice
     """Execute what the pilot lacks and apply its rule; the record is kept in the pilot's own store.
 
     Raises:
-        RuleFailed: no rate reaches the minimum gain.
+        RuleFailed: the healthy arm does not gain for sure.
         RuntimeError: a run of the pilot failed.
     """
     protocol = pilot_protocol(bench.protocol)
@@ -100,19 +100,17 @@ def stored_choices(store: Store, protocol: str) -> list[Mapping[str, Any]]:
 
 
 def choose(name: str, protocol: Protocol, base_accuracy: float, gains: Sequence[Gain]) -> Choice:
-    """Return what the rule chooses; raise RuleFailed where no mean gain reaches the minimum."""
+    """Return what the rule chooses; raise RuleFailed where the healthy arm does not gain for sure."""
     plan = protocol.pilot
     best = {steps: max((g for g in gains if g.steps == steps), key=lambda g: g.mean) for steps in plan.steps}
-    enough = [steps for steps in sorted(plan.steps) if best[steps].mean >= plan.minimum_gain]
-    if not enough:
-        top = max(gains, key=lambda g: g.mean)
-        raise RuleFailed(
-            f"the best mean gain is {top.mean:.3f} (lr {top.learning_rate:g}, {top.steps} steps), less than "
-            f"pilot.minimum_gain {plan.minimum_gain:g}. Allow more steps, other rates, or another base."
-        )
-    steps = enough[0]
+    steps = next((n for n in sorted(plan.steps) if best[n].mean >= plan.enough_gain), max(plan.steps))
     least = best[steps].mean - best[steps].standard_error
     chosen = max((g for g in gains if g.steps == steps and g.mean >= least), key=lambda g: g.learning_rate)
+    if chosen.mean <= 2 * chosen.standard_error:
+        raise RuleFailed(
+            f"the gain at {steps} steps and learning rate {chosen.learning_rate:g} is {chosen.mean:.3f}, with a standard "
+            f"error of {chosen.standard_error:.3f}: no healthy arm. Allow more steps, other rates, or another base."
+        )
     rate = protocol.grpo["learning_rate"]
     assert isinstance(rate, int | float)
     return Choice(

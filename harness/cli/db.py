@@ -2,7 +2,7 @@
 
 import csv
 import io
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -67,4 +67,8 @@ def rebuild(session: Session) -> int:
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str | list) else str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else _listed(value)
+
+
+def _listed(value: Any) -> Any:
+    return [_plain(item) for item in cast("list[Any]", value)] if isinstance(value, list) else str(value)

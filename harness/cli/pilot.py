@@ -28,5 +28,5 @@ def command(session: Session, protocol: str | None, workers: int | None) -> int:
     except (RuleFailed, RuntimeError) as error:
         click.echo(f"pilot of {bench.protocol_name}: {error}", err=True)
         return FAILED
-    session.emit({**asdict(choice), "agrees": choice.agrees}, pilot_table(choice, bench.protocol.pilot.rule))
+    session.emit({**asdict(choice), "agrees": choice.agrees}, pilot_table(choice, bench.protocol.pilot.in_words()))
     return 0

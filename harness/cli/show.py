@@ -1,7 +1,7 @@
 """`harness show`: one declaration, resolved, with what its author left to defaults marked."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import click
 from pydantic import BaseModel
@@ -29,7 +29,7 @@ def command(session: Session, name: str) -> int:
     lines = list(_shown(declared))
     if isinstance(declared, Protocol):
         for key, config in TRAINERS.items():
-            given = set(declared.trainer(key))
+            given = declared.grpo if key == "grpo" else declared.sft
             rest = {field: value for field, value in trainer_fields()[config].items() if field not in given}
             lines.append(f"# {key}: left at the defaults of trl.{config} ({trainer_fields()['trl']})")
             lines += [f"#   {field}: {value}" for field, value in sorted(rest.items())]
@@ -50,13 +50,20 @@ def _item(name: str, item: Any, indent: str, mark: str) -> Iterator[str]:
         yield from _shown(item, indent + "  ")
     elif isinstance(item, dict) and item:
         yield f"{indent}{name}:{mark}"
-        for key, inner in item.items():
-            yield from _item(str(key), inner, indent + "  ", "")
-    elif isinstance(item, tuple) and item and isinstance(item[0], BaseModel):
-        yield f"{indent}{name}:{mark}"
-        for inner in item:
-            first, *rest = _shown(inner, indent + "    ")
-            yield f"{indent}  - {first.strip()}"
-            yield from rest
+        for key, inner in cast("dict[str, Any]", item).items():
+            yield from _item(key, inner, indent + "  ", "")
+    elif isinstance(item, tuple):
+        yield from _list(name, cast("tuple[Any, ...]", item), indent, mark)
     else:
-        yield f"{indent}{name}: {list(item) if isinstance(item, tuple) else item}{mark}"
+        yield f"{indent}{name}: {item}{mark}"
+
+
+def _list(name: str, items: tuple[Any, ...], indent: str, mark: str) -> Iterator[str]:
+    if not items or not isinstance(items[0], BaseModel):
+        yield f"{indent}{name}: {list(items)}{mark}"
+        return
+    yield f"{indent}{name}:{mark}"
+    for item in items:
+        first, *rest = _shown(item, indent + "    ")
+        yield f"{indent}  - {first.strip()}"
+        yield from rest

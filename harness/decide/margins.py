@@ -97,7 +97,9 @@ def _weights(prediction: Margin) -> tuple[float, ...]:
 
 
 def _name(prediction: Margin) -> str:
-    return "(a - b) - (c - d)" if isinstance(prediction, Interaction) else "a - b"
+    arms = [arm.in_words() for arm in prediction.arms().values()]
+    pairs = [f"{first} - {second}" for first, second in zip(arms[::2], arms[1::2], strict=True)]
+    return pairs[0] if len(pairs) == 1 else " - ".join(f"({pair})" for pair in pairs)
 
 
 def _effect_sizes(prediction: Margin, samples: Mapping[str, CellSample]) -> tuple[EffectSize, ...]:

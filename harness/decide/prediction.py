@@ -51,13 +51,13 @@ def decide(prediction: Prediction, samples: Mapping[str, CellSample], refute_alp
 
 
 def needs(prediction: Prediction) -> str:
-    """Return the support region in words: `each P < 0.5`, `> -0.05`, `share > 0.8, total drop > 0.1`."""
+    """Return the support region in words: `each P < 0.5`, `> -5 points`, `share > 0.8, total drop > 10 points`."""
     if isinstance(prediction, CollapseProbability):
         each = "each P" if len(prediction.arms()) > 1 else "P"
         return f"{each} {'<' if prediction.direction == 'below' else '>'} {prediction.probability:g}"
     if isinstance(prediction, Cliff):
-        return f"share > {prediction.share:g}, total drop > {prediction.min_total_drop:g}"
-    return f"> {limits(prediction)[0]:g}"
+        return f"share > {prediction.share:g}, total drop > {100 * prediction.min_total_drop:g} points"
+    return f"> {100 * limits(prediction)[0]:g} points"
 
 
 def _rule(prediction: Prediction, samples: Mapping[str, CellSample], refute_alpha: float) -> Ruling:

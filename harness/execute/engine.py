@@ -14,6 +14,11 @@ Standing = Literal["queued", "running", "gone"]
 class Executor(Protocol):
     """Executes job directories somewhere; a handle is the job's folder as text."""
 
+    @property
+    def log(self) -> Path:
+        """Where to look if a job's process ends before it has a log of its own."""
+        ...
+
     def submit(self, jobs: Sequence[Path]) -> list[str]:
         """Take jobs on, in this order; return their handles."""
         ...

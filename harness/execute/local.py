@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -35,11 +36,17 @@ class LocalExecutor:
     """Keeps `slots` jobs at work, in the order in which they were submitted."""
 
     def __init__(self, log: Path, slots: int | None = None, *, fork: bool = FORKS_AFTER_IMPORT):
+        self._log = log
         self._slots = slots or available_cores()
         self._starter: _Starter = ForkServer(log) if fork else FreshProcesses(log)
         self._queued: deque[str] = deque()
         self._running: set[str] = set()
         self._gone: set[str] = set()
+
+    @property
+    def log(self) -> Path:
+        """The file to which processes complain before their job's own log exists."""
+        return self._log
 
     @property
     def slots(self) -> int:
@@ -63,7 +70,9 @@ class LocalExecutor:
             self._starter.start(handle)
             self._running.add(handle)
         standing: dict[str, Standing] = dict.fromkeys(self._gone, "gone")
-        return standing | dict.fromkeys(self._queued, "queued") | dict.fromkeys(self._running, "running")
+        standing.update(dict.fromkeys(self._queued, "queued"))
+        standing.update(dict.fromkeys(self._running, "running"))
+        return standing
 
     def cancel(self, handles: Sequence[str]) -> None:
         """Take jobs off the queue, or kill their processes."""
@@ -81,21 +90,24 @@ class LocalExecutor:
 
 
 class ForkServer:
-    """One `python -m harness.train --serve` for all jobs; started at the first, and again if it dies.
+    """One `python -m harness.train --serve` for all jobs; started at the first, and again if it is killed.
 
     Call from the main thread: on Linux the server dies with the thread that started it. What the server itself has
-    to complain about (an import that fails) goes to the file `log`.
+    to complain about (an import that fails) goes to the file `log`; a server that failed by itself is not tried again,
+    and every job ends as soon as it starts.
     """
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._server: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._at_work: set[str] = set()
+        self._broken = False
 
     def start(self, handle: str) -> None:
         """Have the server fork a child for the job."""
-        if self._server is None:
+        if self._server is None and not self._broken:
             self._launch()
         self._at_work.add(handle)
         self._tell(run=handle)
@@ -103,14 +115,16 @@ class ForkServer:
     def ended(self) -> set[str]:
         """Return the jobs whose process ended since the last call; all of them if the server died."""
         ended: set[str] = set()
-        dead = self._server is not None and self._server.poll() is not None
+        status = None if self._server is None else self._server.poll()
+        if status is not None:
+            self._bury()  # waits for its last words, so that none is taken for its successor's
+            self._broken = status >= 0
         while not self._said.empty():
             said = json.loads(self._said.get())
             if "ended" in said:
                 ended.add(said["ended"])
-        if dead:
+        if self._server is None:
             ended |= self._at_work
-            self._server = None
         self._at_work -= ended
         return ended
 
@@ -122,16 +136,21 @@ class ForkServer:
         """Close the server's input, at which it kills its children and leaves."""
         if self._server is not None:
             assert self._server.stdin is not None
-            try:
+            with suppress(BrokenPipeError):
                 self._server.stdin.close()
-            except BrokenPipeError:
-                pass
             try:
                 self._server.wait(timeout=10)
             except subprocess.TimeoutExpired:  # still importing
                 self._server.kill()
                 self._server.wait()
-            self._server = None
+            self._bury()
+
+    def _bury(self) -> None:
+        assert self._server is not None and self._server.stdin is not None and self._listener is not None
+        with suppress(BrokenPipeError):  # what it never read
+            self._server.stdin.close()
+        self._listener.join()
+        self._server = None
 
     def _launch(self) -> None:
         with self._log.open("ab") as log:
@@ -144,15 +163,14 @@ class ForkServer:
                 start_new_session=True,  # Ctrl-C reaches the command only, which then stops its runs
                 text=True,
             )
-        threading.Thread(target=_forward, args=(self._server, self._said), daemon=True).start()
+        self._listener = threading.Thread(target=_forward, args=(self._server, self._said), daemon=True)
+        self._listener.start()
 
     def _tell(self, **said: str) -> None:
         if self._server is not None and self._server.stdin is not None:
-            try:
+            with suppress(BrokenPipeError):  # it died; `ended` will say so
                 self._server.stdin.write(json.dumps(said) + "\n")
                 self._server.stdin.flush()
-            except BrokenPipeError:
-                pass  # it died; `ended` will say so
 
 
 class FreshProcesses:
@@ -200,5 +218,6 @@ def available_cores() -> int:
 
 def _forward(server: subprocess.Popen[str], said: queue.SimpleQueue[str]) -> None:
     assert server.stdout is not None
-    for line in server.stdout:
-        said.put(line)
+    with server.stdout:
+        for line in server.stdout:
+            said.put(line)

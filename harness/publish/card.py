@@ -1,18 +1,21 @@
 """The verdict card: what a verdict says, on one screen, plain text.
 
-The heading carries the user's pass or fail; what is claimed, what it rests on, what would make it doubtful and what it
-does not cover stand below it in a fixed order.
+The heading carries the user's pass or fail; below it, in a fixed order, what is claimed, what it rests on, what would
+make it doubtful and what it does not cover. Estimates that agree in all figures share a line.
 """
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from harness.publish.numbers import estimate, short
-from harness.record.verdict import CellSummary, Outcome, PredictionVerdict, Reason, Verdict
+from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Verdict
 
 HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL", Outcome.INCONCLUSIVE: "OPEN", Outcome.UNTESTED: "OPEN"}
-WIDTH = 110
+WIDTH = 112
 LABEL = 11
+OUTCOME = 13
+"""Columns kept on the right for a prediction's outcome."""
 
 
 def card(verdict: Verdict) -> str:
@@ -22,39 +25,32 @@ def card(verdict: Verdict) -> str:
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     label = "confirmatory" if verdict.registered.confirmatory else "exploratory"
-    yield (
-        f"{verdict.hypothesis}  {HEADING[verdict.outcome]}  {verdict.outcome}   "
-        f"{label}   protocol {verdict.protocol}   base {verdict.base}"
-    )
+    left = f"{verdict.hypothesis}  {HEADING[verdict.outcome]}  {verdict.outcome}"
+    yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
     yield from _block("claim", verdict.claim)
-    for i, line in enumerate(verdict.recipe):
-        yield from _block("recipe" if i == 0 else "", line)
+    yield from _blocks("recipe", verdict.recipe)
     for role in ("primary", "auxiliary"):
         for i, prediction in enumerate(p for p in verdict.predictions if p.role == role):
             yield from _prediction(role if i == 0 else "", prediction)
-    yield from _block("context", context(verdict))
+    yield from _blocks("context", context(verdict))
     yield from _block("reading", verdict.reading)
-    for i, line in enumerate(integrity(verdict)):
-        yield from _block("integrity" if i == 0 else "", line)
+    yield from _blocks("integrity", integrity(verdict))
     yield from _block("not shown", "; ".join(verdict.not_shown) or "nothing declared")
 
 
-def context(verdict: Verdict) -> str:
-    """Return the base's accuracy and every cell's mean over its runs, with what became of them."""
-    parts = [f"base {short(verdict.base_accuracy)}"]
-    parts += [f"{cell.name} {short(cell.mean)}{_labels(cell)}" for cell in verdict.cells]
+def context(verdict: Verdict) -> list[str]:
+    """Return the base's accuracy, every cell's mean over its runs with what became of them, and what labels mean."""
     bounds = f"collapsed < {short(verdict.collapsed_below, 3)}, trained > {short(verdict.trained_above, 3)}"
-    return "   ".join(parts) + f"   ({bounds}; {verdict.n_items} problems)"
+    cells = [f"{cell.name} {short(cell.mean)}{_labels(cell)}" for cell in verdict.cells]
+    lines = ["   ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
+    return [f"base {short(verdict.base_accuracy)} on {verdict.n_items} held-out problems; {bounds}", *lines]
 
 
 def integrity(verdict: Verdict) -> list[str]:
     """Return whether registration, seeds and runs hold, one sentence a line."""
     registered = verdict.registered
-    first = (
-        f"registered {registered.hash[:12]} before the first run; derived seeds"
-        if registered.confirmatory
-        else "; ".join(registered.deviations)
-    )
+    held = f"registered {registered.hash[:12]} before the first run; derived seeds; base weights unchanged"
+    first = held if registered.confirmatory else "; ".join(registered.deviations)
     lost = verdict.planned_runs - verdict.used_runs
     lines = [f"{first}; {lost} of {verdict.planned_runs} runs without a result"]
     lines += [f"{run.run_id}: {run.reason}" for run in verdict.missing[:5]]
@@ -64,13 +60,31 @@ def integrity(verdict: Verdict) -> list[str]:
 
 
 def _prediction(label: str, said: PredictionVerdict) -> Iterator[str]:
-    yield from _block(label, f"{said.id}: {said.outcome}. {said.statement}")
-    yield from _block("", f"{said.detail}")
-    for shown in said.estimates:
-        yield from _block("", f"  {shown.name}: {estimate(shown)}  (n = {shown.n_runs} runs, {shown.method})")
-    why = "" if said.reason in (Reason.IN_SUPPORT, Reason.IN_REFUTE) else f"; {said.reason}"
-    effect = "".join(f"; {effect.name} {effect.value:.2f}" for effect in said.effect_sizes)
-    yield from _block("", f"  needs {said.needs} at one-sided {100 * (1 - said.alpha):g} %{effect}{why}")
+    room = WIDTH - OUTCOME
+    for i, line in enumerate(_block(label, said.statement, room)):
+        yield f"{line:<{room}} {said.outcome}" if i == 0 else line
+    for line in _estimates(said.estimates):
+        yield from _block("", f"  {line}")
+    effects = "".join(f"; {effect.name} {effect.value:.1f}" for effect in said.effect_sizes)
+    yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{effects}")
+    if said.reason not in (Reason.IN_SUPPORT, Reason.IN_REFUTE, Reason.STRADDLES):
+        yield from _block("", f"  {said.reason}: {said.detail}")
+
+
+def _estimates(estimates: Sequence[Estimate]) -> Iterator[str]:
+    """Yield one line for neighbouring estimates that agree in value, limits, unit and number of runs."""
+    for figures, group in groupby(estimates, key=lambda said: (estimate(said), said.n_runs)):
+        text, runs = figures
+        names = [said.name for said in group]
+        each = "each " if len(names) > 1 else ""
+        yield f"{_joined(names)}: {each}{text}, {each}{runs} runs"
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Return names as a list that says their common first word once: `P(collapsed) r=8, r=16`."""
+    first = names[0].split(" ", 1)[0] + " "
+    rest = [name.removeprefix(first) for name in names[1:]]
+    return ", ".join([names[0], *rest])
 
 
 def _labels(cell: CellSummary) -> str:
@@ -78,8 +92,12 @@ def _labels(cell: CellSummary) -> str:
     return f" ({said})" if said else " (no runs)"
 
 
-def _block(label: str, text: str) -> list[str]:
-    indent = " " * LABEL
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"{label:<{LABEL}}", subsequent_indent=indent, drop_whitespace=True
-    ) or [label]
+def _blocks(label: str, texts: Sequence[str]) -> Iterator[str]:
+    for i, text in enumerate(texts):
+        yield from _block(label if i == 0 else "", text)
+
+
+def _block(label: str, text: str, width: int = WIDTH) -> list[str]:
+    indent = " " * (LABEL + len(text) - len(text.lstrip()))
+    first = f"{label:<{LABEL}}" + indent[LABEL:]
+    return textwrap.wrap(text.lstrip(), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)

@@ -46,5 +46,5 @@ def verdict_table(verdict: Verdict, template: Path) -> str:
         finalize=escape,
         autoescape=False,
     )
-    environment.globals |= {"estimate": estimate, "short": short, "integrity": integrity(verdict)}
-    return environment.from_string(template.read_text(encoding="utf-8")).render(verdict=verdict)
+    words = {"estimate": estimate, "short": short, "integrity": integrity(verdict)}
+    return environment.from_string(template.read_text(encoding="utf-8")).render(verdict=verdict, **words)

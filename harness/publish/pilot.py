@@ -24,4 +24,4 @@ def pilot_table(choice: Choice, rule: str) -> str:
         f"healthy gain {choice.declared_healthy_gain:.3f}"
     )
     agreement = "as declared" if choice.agrees else f"the protocol declares {declared}: change it to the rule's choice"
-    return "\n".join([*lines, "", f"Rule: {rule}", f"Chosen: {chosen} ({agreement})."])
+    return "\n".join([*lines, "", f"Rule: {rule}.", f"Chosen: {chosen} ({agreement})."])

@@ -26,6 +26,10 @@ STALE = 300.0
 """Seconds without a heartbeat after which an attempt on another host counts as dead (NFS caches up to 60)."""
 
 
+class IntegrityError(Exception):
+    """A committed record is not what was committed; the text names file, rule and remedy."""
+
+
 class State(StrEnum):
     """Where a job stands."""
 
@@ -110,6 +114,22 @@ class JobDirectory:
         """Return the committed manifest, or None."""
         return read_json(self.result / "manifest.json")
 
+    def verified(self, name: str) -> Path:
+        """Return a file of the result, whose bytes are those that were committed; raise IntegrityError otherwise."""
+        manifest, file = self.manifest(), self.result / name
+        if manifest is None or name not in manifest["files"]:
+            raise IntegrityError(f"{file}: not in the result's manifest. Remove {self.path} and run it again.")
+        if not file.is_file() or sha256(file) != manifest["files"][name]["sha256"]:
+            what = "changed since" if file.is_file() else "gone since"
+            raise IntegrityError(
+                f"{file}: {what} it was committed. Restore it, or remove {self.path} and run it again."
+            )
+        return file
+
+    def began(self) -> float:
+        """Return when the first attempt was claimed, seconds since the epoch; claims are written once."""
+        return min((attempt / "claim.json").stat().st_mtime for attempt in self.attempts())
+
     def claim(self, about: Mapping[str, Any]) -> "Attempt | None":
         """Claim the next attempt, or return None where the job is committed or somebody else's claim is alive."""
         attempts = self.attempts()
@@ -184,7 +204,7 @@ def alive(attempt: Path) -> bool:
     """Return whether the process that claimed `attempt` may still be at work."""
     if (attempt / "exit.json").exists():
         return False
-    claim = read_json(attempt / "claim.json") or {}
+    claim: dict[str, Any] = read_json(attempt / "claim.json") or {}
     if claim.get("host") == socket.gethostname():
         return _locked(attempt / "lock")
     probe = attempt / f".now-{os.getpid()}"
@@ -196,7 +216,7 @@ def alive(attempt: Path) -> bool:
 
 
 def _locked(path: Path) -> bool:
-    lock = os.open(path, os.O_RDWR)
+    lock = os.open(path, os.O_RDONLY)  # enough to ask, so that a store that one may only read can be looked at
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,7 +13,9 @@ import sys
 FORKS_AFTER_IMPORT = sys.platform == "linux"
 """Whether one process may import everything once and fork a process a run."""
 
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1") | {"TOKENIZERS_PARALLELISM": "false"}
+THREADS = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+) | {"TOKENIZERS_PARALLELISM": "false"}
 """Environment that pins a process to one thread: more workers, not more threads, fill a machine."""
 
 _PR_SET_PDEATHSIG = 1

@@ -4,6 +4,7 @@ Integers are small because there are many; floats are stored as computed.
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ KINDS: dict[str, dict[str, str]] = {"evaluation": EVALUATION, "steps": STEPS, "s
 
 def write_shard(folder: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `rows` as `folder/<kind>.parquet`; a column that a row leaves out is null, an unknown one raises."""
-    import pyarrow as pa  # 0.2 s, needed by workers only
-    import pyarrow.parquet as pq
-
+    if unknown := {name for row in rows for name in row} - KINDS[kind].keys():
+        raise ValueError(f"{kind} shard: unknown columns {sorted(unknown)}")
+    # Imported by name: 0.2 s that only workers need, of a library without type information.
+    pa: Any = import_module("pyarrow")
     types = {"list<double>": pa.list_(pa.float64()), "double": pa.float64(), "string": pa.string(), "bool": pa.bool_()}
     schema = pa.schema([(name, types.get(kind_) or pa.int32()) for name, kind_ in KINDS[kind].items()])
-    if unknown := {name for row in rows for name in row} - set(schema.names):
-        raise ValueError(f"{kind} shard: unknown columns {sorted(unknown)}")
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), folder / f"{kind}.parquet")
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema)
+    import_module("pyarrow.parquet").write_table(table, folder / f"{kind}.parquet")

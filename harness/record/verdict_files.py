@@ -21,6 +21,12 @@ def load(store: Store, protocol: str, hypothesis: str, base: str, inputs: str) -
     return Verdict.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def renew(store: Store, verdict: Verdict) -> None:
+    """Make a stored verdict the newest of its hypothesis, base and protocol again, as its inputs are back in force."""
+    if verdict not in latest(store, verdict.hypothesis):
+        os.utime(store.verdicts / verdict.protocol / _name(verdict.hypothesis, verdict.base, verdict.inputs))
+
+
 def latest(store: Store, hypothesis: str | None = None) -> list[Verdict]:
     """Return the newest verdict of each hypothesis, base and protocol, in the order of their names."""
     newest: dict[tuple[str, str, str], tuple[float, Verdict]] = {}

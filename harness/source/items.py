@@ -31,9 +31,14 @@ class Splits:
     pretraining: tuple[Item, ...]
 
 
-@lru_cache(maxsize=4)
 def splits(task: Task) -> Splits:
     """Return the splits of a task; equal tasks give equal splits on every machine."""
+    return _splits(task.model_dump_json())
+
+
+@lru_cache(maxsize=4)
+def _splits(declared: str) -> Splits:
+    task = Task.model_validate_json(declared)
     operands = range(task.largest_operand + 1)
     pairs = sorted(((a, b) for a in operands for b in operands), key=lambda pair: _order(task.split_seed, *pair))
     items = [Item(prompt=f"{a}+{b}=", answer=str(a + b)) for a, b in pairs]

@@ -27,6 +27,10 @@ class Proportional(Declared):
     policy: Literal["proportional"] = "proportional"
     factor: PositiveFloat = 2.0
 
+    def in_words(self) -> str:
+        """Return the policy as a recipe states it."""
+        return f"alpha = {self.factor:g}r"
+
 
 class Constant(Declared):
     """alpha the same at every rank: the multiplier of BA is alpha / rank."""
@@ -34,12 +38,20 @@ class Constant(Declared):
     policy: Literal["constant"]
     alpha: PositiveFloat
 
+    def in_words(self) -> str:
+        """Return the policy as a recipe states it."""
+        return f"alpha = {self.alpha:g} at every rank"
+
 
 class RankStabilised(Declared):
     """The multiplier of BA is alpha / sqrt(rank)."""
 
     policy: Literal["rank_stabilised"]
     alpha: PositiveFloat
+
+    def in_words(self) -> str:
+        """Return the policy as a recipe states it."""
+        return f"rank-stabilised, alpha = {self.alpha:g}"
 
 
 Scaling = Annotated[Proportional | Constant | RankStabilised, Field(discriminator="policy")]

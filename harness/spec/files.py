@@ -1,7 +1,7 @@
 """From a YAML file to a declaration, or to every mistake in it at once, each with file, line, field and remedy."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,9 +25,12 @@ class DeclarationError(ValueError):
         self.lines = lines
 
 
-def load_hypothesis(path: Path, shown: str) -> Hypothesis:
-    """Return the hypothesis in `path`, called `shown` in messages; raise DeclarationError with all its mistakes."""
-    return _load(path, shown, Hypothesis, hypothesis.check)
+def load_hypothesis(path: Path, shown: str, measures: Collection[str] | None = None) -> Hypothesis:
+    """Return the hypothesis in `path`, called `shown` in messages; raise DeclarationError with all its mistakes.
+
+    With `measures`, every prediction's measure must be one of them.
+    """
+    return _load(path, shown, Hypothesis, lambda raw: hypothesis.check(raw, measures))
 
 
 def load_protocol(path: Path, shown: str) -> Protocol:
@@ -50,14 +53,15 @@ def _load(path: Path, name: str, model: type[D], check: Callable[[Mapping[str, A
 def _content(path: Path, name: str) -> bytes:
     """Return the first bytes of a regular file, one more than are allowed; a pipe or device would never end."""
     try:
-        if path.exists() and not path.is_file():
-            raise DeclarationError([f"{name}:1 file: no regular file but a directory or device. Name a YAML file."])
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        regular = path.is_file() or not path.exists()
+        if regular:
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise DeclarationError([f"{name}:1 file: cannot be read ({error.strerror}). Check the path."]) from None
     except ValueError:  # a NUL in the path
         raise DeclarationError([f"{shown(name)}:1 file: no path. Check its characters."]) from None
+    raise DeclarationError([f"{name}:1 file: no regular file but a directory or device. Name a YAML file."])
 
 
 def _validated(

@@ -5,13 +5,13 @@ every scale. Its primary predictions form a conjunction: all must be supported f
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.spec.declared import Declared
-from harness.spec.prediction import Prediction
+from harness.spec.prediction import CollapseProbability, Prediction
 from harness.spec.problem import Problem, items, mapping, shown
 from harness.spec.reachability import LARGEST_ARM, SMALLEST_ARM, too_few_for_means, unanimous_runs, unreachable
 
@@ -49,13 +49,17 @@ class Hypothesis(Declared):
         return prediction.alpha / (len(self.primary()) if prediction.role == "primary" else 1)
 
 
+MOST_RUNS = 10_000
+"""Most runs that one prediction may ask for; beyond it a declaration is a mistake rather than a plan."""
+
 _PREDICTION: TypeAdapter[Prediction] = TypeAdapter(Prediction)
 
 
-def check(raw: Mapping[str, Any]) -> list[Problem]:
+def check(raw: Mapping[str, Any], measures: Collection[str] | None = None) -> list[Problem]:
     """Return the mistakes that no single field shows: repeated ids, no primary prediction, unreachable regions.
 
-    Works on the raw mapping and skips what does not validate, so that these mistakes are reported beside others.
+    Works on the raw mapping and skips what does not validate, so that these mistakes are reported beside others. With
+    `measures`, the names of the measures in reach, a prediction on another one is a mistake too.
     """
     written = items(raw.get("predictions"))
     roles = [mapping(item).get("role") for item in written]
@@ -64,8 +68,11 @@ def check(raw: Mapping[str, Any]) -> list[Problem]:
         rule = "no prediction is primary, so nothing decides the claim. Give one the role primary."
         problems.append(Problem(("predictions",), rule))
     seeds = mapping(raw.get("design")).get("seeds")
+    parsed = {i: p for i, item in enumerate(written) if (p := _parsed(item)) is not None}
+    if measures is not None:
+        problems += _unknown_measures(parsed, measures)
     if type(seeds) is int and 1 <= seeds <= LARGEST_ARM:
-        parsed = {i: p for i, item in enumerate(written) if (p := _parsed(item)) is not None}
+        problems += _too_many(parsed, seeds)
         problems += too_few_for_means(parsed, seeds)
         for index, prediction in parsed.items():
             share = roles.count("primary") if prediction.role == "primary" else 1
@@ -78,6 +85,25 @@ def _parsed(item: Any) -> Prediction | None:
         return _PREDICTION.validate_json(json.dumps(item))
     except ValidationError:
         return None
+
+
+def _unknown_measures(parsed: Mapping[int, Prediction], measures: Collection[str]) -> list[Problem]:
+    known = ", ".join(sorted(measures))
+    return [
+        Problem(("predictions", i, "measure"), f"{shown(p.measure)} is no file of analysis/. Known: {known}. Use one.")
+        for i, p in parsed.items()
+        if p.measure not in measures
+    ]
+
+
+def _too_many(parsed: Mapping[int, Prediction], seeds: int) -> list[Problem]:
+    problems: list[Problem] = []
+    for index, prediction in parsed.items():
+        cells = prediction.among.size() if isinstance(prediction, CollapseProbability) else len(prediction.arms())
+        if cells * seeds > MOST_RUNS:
+            rule = f"{cells} cells of {seeds} seeds are more than {MOST_RUNS} runs. Name fewer levels or seeds."
+            problems.append(Problem(("predictions", index), rule))
+    return problems
 
 
 def _repeated_ids(predictions: list[Any]) -> list[Problem]:

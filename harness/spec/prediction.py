@@ -59,6 +59,13 @@ class Arm(Declared):
         adapter = AdapterSpec(rank=self.rank, scaling=self.scaling or scaling)
         return Cell(algorithm=self.algorithm, adapter=adapter, learning_rate_scale=self.learning_rate_scale)
 
+    def in_words(self) -> str:
+        """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
+        parts = [self.algorithm.upper(), f"r={self.rank}"]
+        parts += [self.scaling.in_words()] if self.scaling is not None else []
+        parts += [f"lr x{self.learning_rate_scale:g}"] if self.learning_rate_scale != 1 else []
+        return " ".join(parts)
+
 
 class Arms(Declared):
     """Several cells: every combination of the values that each factor lists."""

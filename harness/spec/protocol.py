@@ -102,17 +102,28 @@ class Thresholds(Declared):
 class Pilot(Declared):
     """The rule by which learning rate, steps and healthy gain are chosen, written before any pilot run.
 
-    It looks only at what the healthy arm does, on a base, an evaluation split and seeds of its own.
+    It looks only at what the healthy arm does, on a base, an evaluation split and seeds of its own. One standard error:
+    the steps are the fewest of `steps` at which the best mean validation gain of the healthy rank, over the rates,
+    reaches `enough_gain`, or else the most of them (the list ends where the protocol's time does); the rate is the
+    largest of `learning_rates` whose mean gain at those steps is within one standard error of the best; the healthy
+    gain is the mean gain at that rate and those steps, and must exceed two standard errors.
     """
 
-    rule: Annotated[str, Field(min_length=20)]
+    rule: Literal["one-standard-error"]
     healthy_rank: Rank
     learning_rates: Several[PositiveFloat]
     steps: Several[Count]
-    minimum_gain: Annotated[float, Field(gt=0, lt=1)]
+    enough_gain: Annotated[float, Field(gt=0, lt=1)]
     seeds: Annotated[int, Field(ge=3, le=100)]
     base_seed: Annotated[int, Field(ge=0, lt=2**31)]
     split_seed: Annotated[int, Field(ge=0)]
+
+    def in_words(self) -> str:
+        """Return the rule as a card states it."""
+        return (
+            f"largest rate within one standard error of r = {self.healthy_rank}'s best validation gain in the pilot, "
+            f"at the fewest of {', '.join(map(str, self.steps))} steps with a gain of {self.enough_gain:g}, else the most"
+        )
 
 
 class Protocol(Declared):

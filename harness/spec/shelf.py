@@ -73,7 +73,7 @@ class Shelf:
         path = file.resolve()
         for folder in self.folders:
             if path.parent == (folder / "hypotheses").resolve():
-                return load_hypothesis(path, f"hypotheses/{file.name}")
+                return load_hypothesis(path, f"hypotheses/{file.name}", self.names("analysis"))
             if path.parent == (folder / "runs").resolve():
                 return load_protocol(path, f"runs/{file.name}")
         rule = "lies in no hypotheses/ or runs/ folder of this project or the shipped shelf. Move it there."
@@ -82,7 +82,7 @@ class Shelf:
     def hypothesis(self, name: str) -> Hypothesis:
         """Return the declared hypothesis; raise DeclarationError with every mistake in its file."""
         path = self.path("hypotheses", name)
-        return load_hypothesis(path, self.shown(path))
+        return load_hypothesis(path, self.shown(path), self.names("analysis"))
 
     def protocol(self, name: str) -> Protocol:
         """Return the declared protocol; raise DeclarationError with every mistake in its file."""

@@ -26,8 +26,24 @@ OWNED = {
     "save_strategy": "a run of this length starts again instead of resuming",
     "disable_tqdm": "progress is shown by the command",
     "use_vllm": "no executor here serves it",
+    "resume_from_checkpoint": "a run of this length starts again instead of resuming",
+    "trust_remote_code": "code that a model brings is never run",
+    "model_init_kwargs": "bases are loaded by the harness, in float32",
+    "chat_template_path": "prompts are plain text, and declarations name no files",
+    "push_to_hub": "nothing leaves this machine",
+    "log_completions_hub_repo": "nothing leaves this machine",
+    "deepspeed": "declarations name no files",
+    "fsdp": "a run has one process",
+    "local_rank": "a run has one process",
 }
-"""Trainer fields that the harness sets, with the reason."""
+"""Trainer fields that the harness sets or refuses, with the reason."""
+
+OWNED_FAMILIES = {
+    "hub_": "nothing leaves this machine",
+    "trackio_": "metrics are kept in the run's record",
+    "vllm_": "no executor here serves it",
+}
+"""Beginnings of names, likewise."""
 
 REQUIRED = ("learning_rate", "per_device_train_batch_size")
 """What decides a claim is declared, not left to a default."""
@@ -90,6 +106,12 @@ def trainer_problems(key: str, fields: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def _owned(name: str) -> str | None:
+    """Return why a field is not the declaration's to set, or None."""
+    families = (reason for start, reason in OWNED_FAMILIES.items() if name.startswith(start))
+    return OWNED.get(name) or next(families, None)
+
+
 def _meant(key: str, name: str) -> str | None:
     """Return the field that an unknown one seems to mean, or None."""
     known = trainer_fields()[TRAINERS[key]]
@@ -98,8 +120,8 @@ def _meant(key: str, name: str) -> str | None:
 
 def _rule(key: str, name: str, value: Any) -> str | None:
     trainer, known = TRAINERS[key], trainer_fields()[TRAINERS[key]]
-    if name in OWNED:
-        return f"set by the harness ({OWNED[name]}). Remove it."
+    if reason := _owned(name):
+        return f"set by the harness ({reason}). Remove it."
     if name not in known:
         return unknown(f"no field of trl.{trainer} ({trainer_fields()['trl']})", _meant(key, name))
     if not _finite(value):

@@ -1,14 +1,16 @@
 """Building the index from the records, publishing it, and reading it.
 
-There is one way in: a private copy takes what is new in one transaction a job, row counts are checked, and the copy is
-renamed over the published file. Readers that have the old file open keep it; DuckDB lets no second process into a file
-that is open for writing, and here nobody ever has the published one open for writing.
+There is one way in: a private copy takes what is new in one transaction a job, checksums and row counts are checked,
+and the copy is renamed over the published file. Readers that have the old file open keep it; DuckDB lets no second
+process into a file that is open for writing, and here nobody ever has the published one open for writing. Where a
+record that the index holds is gone or another, the index is made anew.
 """
 
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,11 @@ from typing import Any
 import duckdb
 
 from harness.record.atomic import read_json
-from harness.record.job import JobDirectory
+from harness.record.job import IntegrityError, JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
 from harness.spec.canonical import digest
-from harness.store.measures import connect, create_views, lock
+from harness.store.measures import connect, create_views, lock, one_select
 from harness.store.schema import TABLES
 
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
@@ -37,12 +39,20 @@ class Published:
 
 
 def refresh(store: Store, measures: Sequence[Path]) -> Published:
-    """Bring the index up to date with the records and publish it; measures are `analysis/*.sql` files."""
-    return _build(store, measures, store.index if _current(store.index, measures) else None)
+    """Bring the index up to date with the records and publish it; measures are `analysis/*.sql` files.
+
+    Raises:
+        IntegrityError: a committed file is not what was committed.
+        MeasureError: a measure's file cannot be used.
+    """
+    if _current(store, measures):
+        with suppress(duckdb.Error):  # damage that opening did not show: it is derived, so it is made anew
+            return _build(store, measures, store.index)
+    return _build(store, measures, None)
 
 
 def rebuild(store: Store, measures: Sequence[Path]) -> Published:
-    """Build the index from nothing and publish it."""
+    """Build the index from nothing and publish it; raises what `refresh` raises."""
     return _build(store, measures, None)
 
 
@@ -51,6 +61,7 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
 
     Raises:
         FileNotFoundError: nothing is published yet.
+        ValueError: `sql` is not exactly one SELECT.
         duckdb.Error: the query is not valid, or wants more than reading the index.
     """
     if not store.index.is_file():
@@ -58,7 +69,7 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
     connection = connect(store.index, read_only=True)
     try:
         lock(connection)
-        result = connection.execute(sql, list(parameters))
+        result = connection.execute(one_select(connection, sql), list(parameters))
         return [column[0] for column in result.description or ()], result.fetchall()
     finally:
         connection.close()
@@ -74,12 +85,11 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Publis
     try:
         if start is None:
             connection.execute(TABLES)
-        present = {row[0] for row in connection.execute("SELECT run_id FROM ingested").fetchall()}
+        present = {row[0] for row in connection.execute("SELECT DISTINCT run_id FROM ingested").fetchall()}
         new = [job for job in _jobs(store) if job.id not in present]
         for job in new:
             _ingest(connection, job)
         _verdicts(connection, store)
-        total = connection.execute("SELECT count(DISTINCT run_id) FROM ingested").fetchall()[0][0]
         if start is None:
             connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
             lock(connection)
@@ -89,7 +99,7 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Publis
     finally:
         connection.close()
         _discard(partial)
-    return Published(added=len(new), jobs=total)
+    return Published(added=len(new), jobs=len(present) + len(new))
 
 
 def _jobs(store: Store) -> Iterator[JobDirectory]:
@@ -99,22 +109,24 @@ def _jobs(store: Store) -> Iterator[JobDirectory]:
 
 
 def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
-    spec, manifest = job.spec(), job.manifest()
-    facts = read_json(job.result / "result.json")
-    assert manifest is not None and facts is not None
+    spec, shas = job.spec(), _shas(job)
+    facts = read_json(job.verified("result.json"))
     connection.execute("BEGIN")
     for kind, columns in KINDS.items():
-        shard = job.result / f"{kind}.parquet"
-        if shard.name not in manifest["files"]:
+        if f"{kind}.parquet" not in shas:
             continue
+        shard = job.verified(f"{kind}.parquet")
         listed = ", ".join(f'"{name}"' for name in columns)
         connection.execute(
             f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)",
             [job.id, str(shard)],
         )
         count = connection.execute(f"SELECT count(*) FROM {TABLE[kind]} WHERE run_id = ?", [job.id]).fetchall()[0][0]
-        sha = manifest["files"][shard.name]["sha256"]
-        connection.execute("INSERT INTO ingested VALUES (?, ?, ?, ?)", [job.id, kind, sha, count])
+        if (count,) not in connection.execute("SELECT num_rows FROM parquet_file_metadata(?)", [str(shard)]).fetchall():
+            raise IntegrityError(f"{shard}: {count} rows were read, its footer says otherwise. Rebuild the index.")
+        connection.execute("INSERT INTO ingested VALUES (?, ?, ?, ?)", [job.id, kind, shas[shard.name], count])
+    sha = shas["result.json"]
+    connection.execute("INSERT INTO ingested VALUES (?, 'result', ?, 1)", [job.id, sha])
     row = (_base_row if spec["identity"]["kind"] == "base" else _run_row)(job.id, spec["identity"], facts)
     table = spec["identity"]["kind"]
     connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
@@ -130,6 +142,7 @@ def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> 
 
 def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
     cell, adapter = identity["cell"], facts["adapter"]
+    rollouts: dict[str, Any] = facts["first_rollouts"] or {}
     multipliers = adapter["multipliers"]
     return [
         run_id,
@@ -147,7 +160,7 @@ def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> li
         facts["final_update_norm"],
         adapter["trainable_parameters"],
         facts["base_weights"] == facts["base_weights_after"],
-        (facts["first_rollouts"] or {}).get("sha256"),
+        rollouts.get("sha256"),
         json.dumps(identity),
         json.dumps(facts["software"]),
     ]
@@ -161,20 +174,28 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
         connection.execute("INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?)", [*values, json.dumps(said)])
 
 
-def _current(index: Path, measures: Sequence[Path]) -> bool:
-    """Return whether the published index was made with these measures and this schema."""
-    if not index.is_file():
+def _current(store: Store, measures: Sequence[Path]) -> bool:
+    """Return whether the index was made with these measures and this schema, from records that are still the same."""
+    if not store.index.is_file():
         return False
     try:
-        connection = connect(index, read_only=True)
+        connection = connect(store.index, read_only=True)
     except duckdb.Error:  # cut short, or of another release: it is derived, so it is made anew
         return False
     try:
-        return connection.execute("SELECT measures FROM meta").fetchall()[0][0] == _fingerprint(measures)
+        if connection.execute("SELECT measures FROM meta").fetchall() != [(_fingerprint(measures),)]:
+            return False
+        held = set(connection.execute("SELECT run_id, kind, sha256 FROM ingested").fetchall())
+        return held <= {(job.id, Path(name).stem, sha) for job in _jobs(store) for name, sha in _shas(job).items()}
     except duckdb.Error:
         return False
     finally:
         connection.close()
+
+
+def _shas(job: JobDirectory) -> dict[str, str]:
+    manifest = job.manifest()
+    return {name: file["sha256"] for name, file in manifest["files"].items()} if manifest else {}
 
 
 def _fingerprint(measures: Sequence[Path]) -> str:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import duckdb
 
-SAFE = {
+from harness.spec import DeclarationError
+
+SAFE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "python_enable_replacements": False,  # else a query could read the variables of this very program
     "threads": 1,
 }
 """Configuration of every connection."""
 
 
-class MeasureError(Exception):
+class MeasureError(DeclarationError):
     """A measure's file cannot be used; the text names file, rule and remedy."""
 
 
@@ -33,25 +36,30 @@ def lock(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET lock_configuration = true")
 
 
+def one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return the one SELECT that `sql` is; raise ValueError where it is anything else, duckdb.Error if it is no SQL."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise ValueError("not exactly one SELECT. Remove everything else.")
+    return statements[0].query
+
+
 def create_views(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
-    """Make a view of every file on a locked connection; raise MeasureError at the first that cannot be one."""
+    """Make a view of every file on a locked connection; raise MeasureError with every file that cannot be one."""
+    lines: list[str] = []
     for file in files:
         sql = file.read_text(encoding="utf-8")
         shown = f"analysis/{file.name}:1"
         try:
-            statements = connection.extract_statements(sql)
+            connection.execute(f'CREATE VIEW "{file.stem}" AS {one_select(connection, sql)}')
+        except ValueError as error:
+            lines.append(f"{shown} SQL: {error}")
         except duckdb.Error as error:
-            raise MeasureError(f"{shown} SQL: {_first(error)} Mend the statement.") from None
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise MeasureError(f"{shown} SQL: a measure is exactly one SELECT. Remove everything else.")
+            lines.append(f"{shown} SQL: {_first(error)} Mend the statement.")
         if not sql.lstrip().startswith("--"):
-            raise MeasureError(
-                f"{shown} SQL: the first line is no comment. State grain and unit: `-- one row per ...`."
-            )
-        try:
-            connection.execute(f'CREATE VIEW "{file.stem}" AS {statements[0].query}')
-        except duckdb.Error as error:
-            raise MeasureError(f"{shown} SQL: {_first(error)} Mend the statement.") from None
+            lines.append(f"{shown} SQL: the first line is no comment. State grain and unit: `-- one row per ...`.")
+    if lines:
+        raise MeasureError(lines)
 
 
 def _first(error: duckdb.Error) -> str:

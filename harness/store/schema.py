@@ -28,7 +28,7 @@ CREATE TABLE spectrum (
     run_id VARCHAR, step INTEGER, module VARCHAR, layer INTEGER, rows INTEGER, columns INTEGER, frobenius DOUBLE,
     effective_rank DOUBLE, stable_rank DOUBLE, top1_energy DOUBLE, singular_values DOUBLE[]
 );
--- one row per shard that was read: what stands in the tables above
+-- one row per file that was read, `result` for result.json: what stands in the tables above
 CREATE TABLE ingested (run_id VARCHAR, kind VARCHAR, sha256 VARCHAR, n_rows BIGINT, PRIMARY KEY (run_id, kind));
 -- one row per verdict file
 CREATE TABLE verdict (

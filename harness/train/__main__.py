@@ -1,12 +1,13 @@
-"""`python -m harness.train JOB_DIR` executes one job; `--serve PARENT` serves many (see `serve`)."""
+"""`python -m harness.train JOB_DIR` executes one job; `--serve` serves many; `--fields` prints TRL's field table."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 from harness.record.process import THREADS, die_with_parent
 
-USAGE = "usage: python -m harness.train JOB_DIR | python -m harness.train --serve"
+USAGE = "usage: python -m harness.train JOB_DIR | python -m harness.train --serve | --fields"
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +22,12 @@ def main(arguments: list[str]) -> int:
 
         Server().serve()
         return 0
+    if arguments[0] == "--fields":
+        from harness.train.arguments import default_fields
+
+        print(json.dumps(default_fields(), indent=1, sort_keys=True))
+        return 0
+    die_with_parent(os.getppid())
     from harness.train.job import execute
 
     return execute(Path(arguments[0]))

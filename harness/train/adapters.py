@@ -16,7 +16,7 @@ from harness.spec.protocol import Recipe
 
 def peft_config(adapter: AdapterSpec, recipe: Recipe) -> LoraConfig:
     """Return PEFT's configuration of the declared adapter; `all-linear` leaves the language-model head out."""
-    alpha = adapter.alpha()
+    alpha: Any = adapter.alpha()  # PEFT declares an integer and multiplies by whatever it is given
     return LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=adapter.rank,
@@ -32,13 +32,10 @@ def factors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, torch.T
     """Yield (module name, B (rows, r), A (r, columns), multiplier) for every adapted matrix."""
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
-            for key, lora_a in layer.lora_A.items():
-                yield (
-                    name.removeprefix("base_model.model."),
-                    layer.lora_B[key].weight,
-                    lora_a.weight,
-                    layer.scaling[key],
-                )
+            adapted: Any = layer  # whose factors are annotated as bare modules
+            for key, lora_a in adapted.lora_A.items():
+                lora_b = adapted.lora_B[key]
+                yield name.removeprefix("base_model.model."), lora_b.weight, lora_a.weight, adapted.scaling[key]
 
 
 def realised(model: torch.nn.Module) -> dict[str, Any]:

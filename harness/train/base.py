@@ -79,7 +79,7 @@ def pretrain(
     for step in range(1, plan.steps + 1):
         chosen_B = torch.randint(len(items), (plan.batch_size,), generator=order)
         inputs_BT, labels_BT = inputs_NT[chosen_B], labels_NT[chosen_B]
-        logits_BTV = model(input_ids=inputs_BT, attention_mask=(inputs_BT != tokenizer.pad_token_id).long()).logits
+        logits_BTV = model(input_ids=inputs_BT, attention_mask=inputs_BT.ne(tokenizer.pad_token_id).long()).logits
         loss = cross_entropy(logits_BTV[:, :-1].flatten(0, 1), labels_BT[:, 1:].flatten(), ignore_index=IGNORED)
         optimiser.zero_grad()
         loss.backward()

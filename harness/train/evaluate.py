@@ -60,10 +60,11 @@ def _correct(
 ) -> list[bool]:
     verdicts: list[bool] = []
     longest = max(len(item.answer) for item in items) + 1
+    generate: Any = model.generate
     for start in range(0, len(items), BATCH):
         batch = items[start : start + BATCH]
         prompts = tokenizer([item.prompt for item in batch], return_tensors="pt", padding=True).to(model.device)
-        tokens_BT = model.generate(**prompts, max_new_tokens=longest, **generation)
+        tokens_BT = generate(**prompts, max_new_tokens=longest, **generation)
         answers_BT = tokens_BT[:, prompts["input_ids"].shape[1] :].tolist()
         verdicts += [is_correct(tokenizer, ids, item.answer) for ids, item in zip(answers_BT, batch, strict=True)]
     return verdicts

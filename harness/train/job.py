@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -39,9 +40,11 @@ def execute(folder: Path) -> int:
     _write_output_to(attempt.path / "log.txt")
     try:
         with Heartbeat(attempt) as heartbeat:
-            facts = _facts(job, attempt, heartbeat)
+            facts, spent = _facts(job, attempt, heartbeat)
         write_json(attempt.stage / "result.json", {"job": job.id, **facts, "software": software()})
+        write_json(attempt.path / "timing.json", {**spent, "cpu_seconds": time.process_time()})
         committed = attempt.commit()
+        _remove_stages(job, attempt, committed)
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
@@ -51,18 +54,27 @@ def execute(folder: Path) -> int:
     return OK if committed else LOST_CLAIM
 
 
+def _remove_stages(job: JobDirectory, attempt: Attempt, committed: bool) -> None:
+    """Remove what killed attempts had made; only after a commit, when no late rename of theirs can win any more."""
+    for stage in job.path.glob(".stage-*") if committed else [attempt.stage]:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
 def software() -> dict[str, str]:
     """Return the versions that a result rests on; recorded, not part of any identity."""
     return {name: version(name) for name in RECORDED} | {"python": platform.python_version(), "harness": __version__}
 
 
-def _facts(job: JobDirectory, attempt: Attempt, heartbeat: Heartbeat) -> dict[str, Any]:
+def _facts(job: JobDirectory, attempt: Attempt, heartbeat: Heartbeat) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return the facts to record, and seconds spent, which belong to the attempt because no repeat has the same."""
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     identity = job.spec()["identity"]
     if identity["kind"] == "base":
-        return _base(identity, attempt.stage, heartbeat)
+        return _base(identity, attempt.stage, heartbeat), {}
     base = job.path.parent.parent / "bases" / identity["base_id"] / "result"
+    if not (base / "manifest.json").is_file():
+        raise FileNotFoundError(f"base {identity['base_id']} has no result in this store, and the run starts from it")
     scratch = attempt.path / "trainer"
     try:
         return train_run(identity, base, attempt.stage, scratch, heartbeat)

@@ -1,5 +1,11 @@
-"""What a run says while it is at work: a heartbeat file, and the row that each update leaves."""
+"""What a run says while it is at work: a heartbeat file, and the row that each update leaves.
 
+A run whose loss or gradient is no longer a finite number is stopped with an error: its weights are lost, and a NaN in
+a record would be read as a measurement.
+"""
+
+import math
+import os
 import threading
 import time
 from typing import Any
@@ -16,11 +22,15 @@ SHORT = 300.0
 
 
 class Heartbeat:
-    """Writes what it was last told, at intervals, from a thread of its own, for as long as the context lasts."""
+    """Writes what it was last told, at intervals, from a thread of its own, for as long as the context lasts.
+
+    Where the system does not end a process with its parent (`record.process`), an orphan ends itself at the next beat.
+    """
 
     def __init__(self, attempt: Attempt):
         self._attempt = attempt
         self._said: dict[str, Any] = {"phase": "starting", "step": 0, "steps": None, "reward": None}
+        self._parent = os.getppid()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -40,11 +50,20 @@ class Heartbeat:
     def _beat(self) -> None:
         started = time.monotonic()
         while not self._done.wait(BEAT if time.monotonic() - started < SHORT else SLOW_BEAT):
-            self._attempt.beat(self._said)
+            if os.getppid() != self._parent:
+                os._exit(1)
+            try:
+                self._attempt.beat(self._said)
+            except OSError:  # a full disk: the run may still fit, and if not, says so itself
+                continue
 
 
 class StepLog(TrainerCallback):
-    """Keeps one row an update, as `record.shards.STEPS` describes it, and tells the heartbeat."""
+    """Keeps one row an update, as `record.shards.STEPS` describes it, and tells the heartbeat.
+
+    Raises:
+        FloatingPointError: a logged number is NaN or infinite.
+    """
 
     NAMES = (
         ("loss", "loss"),
@@ -67,5 +86,8 @@ class StepLog(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         row = {ours: float(logs[theirs]) for theirs, ours in self.NAMES if theirs in logs}
+        if broken := {name: value for name, value in row.items() if not math.isfinite(value)}:
+            said = ", ".join(f"{name} is {value:g}" for name, value in broken.items())
+            raise FloatingPointError(f"{said} at update {state.global_step}: the run diverged. Lower learning_rate.")
         self.rows.append({"step": state.global_step, **row})
         self._heartbeat.tell(step=state.global_step, steps=state.max_steps, reward=row.get("reward"))

@@ -4,6 +4,7 @@ Departures from the trainers' defaults are all in the protocol. A run is never r
 save its buffered generations, so a resumed run would be another run; a killed one starts again from its seed.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,10 @@ class _Watch(TrainerCallback):
             self.rows += self._score(model, "validation", state.global_step)
 
 
-def train_run(identity: dict[str, Any], base: Path, stage: Path, scratch: Path, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Train and score the run that `identity` describes on the base in folder `base`; return the facts to record.
+def train_run(
+    identity: dict[str, Any], base: Path, stage: Path, scratch: Path, heartbeat: Heartbeat
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Train and score the run that `identity` describes on the base in folder `base`; return facts and seconds spent.
 
     Writes the evaluation, steps and spectrum shards and the adapter (PEFT format, safetensors) into `stage`.
     """
@@ -67,14 +70,21 @@ def train_run(identity: dict[str, Any], base: Path, stage: Path, scratch: Path, 
         "peft_config": peft_config(cell.adapter, Recipe.model_validate(identity["recipe"])),
         "callbacks": [log, watch],
     }
+    began = time.process_time()
     if cell.algorithm == "grpo":
-        trainer: Any = GRPOTrainer(reward_funcs=[reward], train_dataset=_prompts(parts.training), **common)
+        rewards: list[Any] = [reward]
+        trainer: Any = GRPOTrainer(reward_funcs=rewards, train_dataset=_prompts(parts.training), **common)
     else:
         trainer = SFTTrainer(train_dataset=_demonstrations(parts.training), **common)
     trainer.remove_callback(PrinterCallback)
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
     adapter_at_start = update_norm(trainer.model)
     trainer.train()
+    spent = {"train_cpu_seconds": time.process_time() - began}
+    if not log.rows:
+        raise ValueError("the trainer made no update: training_prompts are fewer than one update takes")
+    if cell.algorithm == "grpo" and not reward.first:
+        raise ValueError("the trainer never asked for a reward, so it cannot have trained towards it")
 
     heartbeat.tell(phase="scoring")
     policy = trainer.model
@@ -82,9 +92,8 @@ def train_run(identity: dict[str, Any], base: Path, stage: Path, scratch: Path, 
     write_shard(stage, "evaluation", [*watch.rows, *rows])
     write_shard(stage, "steps", log.rows)
     write_shard(stage, "spectrum", _spectra(policy, log.rows[-1]["step"]))
-    policy.save_pretrained(stage, safe_serialization=True)
-    (stage / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-    return {
+    _save(policy, stage, identity["base_id"])
+    facts = {
         "accuracy": accuracy(rows),
         "updates": log.rows[-1]["step"],
         "first_update_norm": watch.first_update_norm,
@@ -96,6 +105,16 @@ def train_run(identity: dict[str, Any], base: Path, stage: Path, scratch: Path, 
         "first_rollouts": reward.first_rollouts() if cell.algorithm == "grpo" else None,
         "trainer": record,
     }
+    return facts, spent
+
+
+def _save(policy: Any, stage: Path, base_id: str) -> None:
+    """Write the adapter in PEFT's format, with nothing in it that tells in which folder or process it was made."""
+    config = policy.peft_config["default"]
+    config.base_model_name_or_path = base_id  # PEFT would write the folder of the base
+    config.target_modules = sorted(config.target_modules)  # a set, whose order differs between processes
+    policy.save_pretrained(stage, safe_serialization=True, save_embedding_layers=False)
+    (stage / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
 
 
 def _prompts(items: tuple[Item, ...]) -> Dataset:

@@ -77,11 +77,11 @@ thresholds:
   healthy_gain: 0.12
   source: provisional, for this test
 pilot:
-  rule: The fewest steps at which the healthy rank gains enough.
+  rule: one-standard-error
   healthy_rank: 8
   learning_rates: [1.0e-4, 3.2e-4, 1.0e-3]
   steps: [20, 40, 80]
-  minimum_gain: 0.1
+  enough_gain: 0.1
   seeds: 3
   base_seed: 1001
   split_seed: 70260423
