@@ -4,6 +4,7 @@ Every stage can be repeated at will: what exists is not made again, and what was
 decided again. Torch is never imported here, and scipy only when something has to be decided.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,9 @@ from harness.source import items_hash, splits
 from harness.spec import Cell, DeclarationError, Hypothesis, Protocol
 from harness.spec.canonical import digest
 from harness.spec.shelf import Shelf
+
+INDEX_EVERY = 20.0
+"""Seconds between refreshes of the index while runs are at work."""
 
 MakeExecutor = Callable[[], Executor]
 
@@ -132,9 +136,23 @@ class Bench:
         identities = {job.id: job.identity for job in (*runs.bases, *runs.runs)}
         for job_id, job in jobs.items():
             job.create({"id": job_id, "identity": identities[job_id]})
-        progress = execute(what, list(jobs.values()), executor, watch)
+        progress = execute(what, list(jobs.values()), executor, self._indexing(watch))
         self.failed |= progress.failed
         return progress
+
+    def _indexing(self, watch: Watch) -> Watch:
+        """Return `watch` with a fresh index now and then, for whoever queries while runs are at work."""
+        last = [time.monotonic(), 0]
+
+        def watched(progress: Progress) -> None:
+            watch(progress)
+            if progress.executed > last[1] and time.monotonic() - last[0] > INDEX_EVERY:
+                from harness.store import refresh  # duckdb, 0.2 s
+
+                refresh(self.store, self.measures())
+                last[:] = time.monotonic(), progress.executed
+
+        return watched
 
     def measures(self) -> list[Path]:
         """Return the files of the declared measures."""
@@ -154,12 +172,17 @@ class Bench:
         save(self.store, verdict)
         return verdict
 
+    def older_runs(self, registration: Registration, runs: RunSet) -> int:
+        """Return how many of the runs began before the registration that should govern them."""
+        jobs = [self.run_job(run) for run in runs.runs]
+        return sum(job.began() < registration.registered_at for job in jobs if job.manifest())
+
     def _inputs(self, name: str, hypothesis: Hypothesis, runs: RunSet) -> str:
         """Return the hash of all that a verdict rests on: declaration, registration, results, decision code."""
         registration = self.registration(name)
         jobs = [self.base_job(base) for base in runs.bases] + [self.run_job(run) for run in runs.runs]
         results = {job.id: _files(job) or self.failed.get(job.id, "not executed") for job in jobs}
-        frozen = (registration.hash, registration.registered_at) if registration else None
+        frozen = (registration.hash, self.older_runs(registration, runs)) if registration else None
         measures = [path.read_text(encoding="utf-8") for path in self.measures()]
         return digest([registration_hash(hypothesis, self.protocol), frozen, results, measures, _decision_code()])
 

@@ -142,10 +142,16 @@ def _recipe(evidence: Evidence) -> tuple[str, ...]:
     grpo, pretraining = protocol.grpo, protocol.bases[evidence.base.name].pretraining
     updates = protocol.task.training_prompts // (prompts_per_update(grpo) or 1)
     warmup = grpo.get("warmup_steps", 0)
+    parts = [
+        f"lr {grpo['learning_rate']:g} {grpo.get('lr_scheduler_type', 'linear')}",
+        protocol.recipe.scaling.in_words(),
+        f"batch {grpo['per_device_train_batch_size']}",
+        f"warm-up {warmup:g}" if warmup else "no warm-up",
+        f"{updates} updates on {protocol.task.training_prompts} prompts",
+        f"base of pre-training seed {pretraining.seed}",
+    ]
     return (
-        f"lr {grpo['learning_rate']:g} {grpo.get('lr_scheduler_type', 'linear')}, {protocol.recipe.scaling.in_words()}, "
-        f"batch {grpo['per_device_train_batch_size']}, {f'warm-up {warmup:g}' if warmup else 'no warm-up'}, "
-        f"{updates} updates on {protocol.task.training_prompts} prompts; base of pre-training seed {pretraining.seed}",
+        ", ".join(parts),
         f"rate chosen as the {protocol.pilot.in_words()}",
         f"thresholds: {protocol.thresholds.source}",
     )
@@ -162,9 +168,7 @@ def _registered(evidence: Evidence) -> Registered:
         if registration.hash != current:
             changed = f"declaration or protocol changed since registration ({registration.hash[:12]})"
             deviations.append(changed)
-        jobs = [bench.run_job(run) for run in evidence.runs.runs]
-        older = sum(job.began() < registration.registered_at for job in jobs if job.manifest())
-        if older:
+        if older := bench.older_runs(registration, evidence.runs):
             deviations.append(f"{older} runs are older than the registration")
     deviations += _invalid(evidence)
     return Registered(hash=current, confirmatory=not deviations, deviations=tuple(deviations))

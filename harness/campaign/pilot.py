@@ -108,8 +108,8 @@ def choose(name: str, protocol: Protocol, base_accuracy: float, gains: Sequence[
     chosen = max((g for g in gains if g.steps == steps and g.mean >= least), key=lambda g: g.learning_rate)
     if chosen.mean <= 2 * chosen.standard_error:
         raise RuleFailed(
-            f"the gain at {steps} steps and learning rate {chosen.learning_rate:g} is {chosen.mean:.3f}, with a standard "
-            f"error of {chosen.standard_error:.3f}: no healthy arm. Allow more steps, other rates, or another base."
+            f"the gain at {steps} steps and learning rate {chosen.learning_rate:g} is {chosen.mean:.3f}, its standard "
+            f"error {chosen.standard_error:.3f}: no healthy arm. Allow more steps, other rates, or another base."
         )
     rate = protocol.grpo["learning_rate"]
     assert isinstance(rate, int | float)

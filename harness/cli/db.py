@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import click
@@ -36,7 +38,7 @@ def query(session: Session, sql: str) -> int:
 
     try:
         columns, rows = ask(session.store, sql)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     except duckdb.Error as error:
         raise click.ClickException(str(error).splitlines()[0]) from None
@@ -54,21 +56,20 @@ def query(session: Session, sql: str) -> int:
 @pass_session
 def rebuild(session: Session) -> int:
     """Make the index again from the records."""
-    from harness.store import MeasureError, rebuild
+    from harness.store import rebuild
 
     bench = Bench(session.shelf, session.store, session.protocol_name(None))
-    try:
-        published = rebuild(session.store, bench.measures())
-    except MeasureError as error:
-        raise click.ClickException(str(error)) from None
+    published = rebuild(session.store, bench.measures())
     text = f"{published.jobs} jobs in {session.store.index}"
     session.emit({"jobs": published.jobs, "path": str(session.store.index)}, text)
     return 0
 
 
 def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str) else _listed(value)
-
-
-def _listed(value: Any) -> Any:
-    return [_plain(item) for item in cast("list[Any]", value)] if isinstance(value, list) else str(value)
+    """Return a value as JSON has it: lists and structs inside as well, and as text what JSON has no word for."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in cast("dict[Any, Any]", value).items()}
+    finite = isinstance(value, float) and math.isfinite(value)
+    return value if finite or value is None or isinstance(value, bool | int | str) else str(value)

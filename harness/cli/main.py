@@ -28,7 +28,7 @@ COMMANDS = {
 }
 """Command and short help; each lives in the module of its name."""
 
-OK, USAGE, MACHINE, INTERRUPTED = 0, 2, 4, 130
+OK, USAGE, INTEGRITY, MACHINE, INTERRUPTED = 0, 2, 3, 4, 130
 
 
 class _Commands(click.Group):
@@ -78,9 +78,6 @@ def status(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command goes on from here", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read us has left, as `head` does
-        sys.stderr.close()
-        return OK
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
             raise
@@ -92,9 +89,10 @@ def _status(arguments: list[str] | None) -> int:
     try:
         return cli.main(args=arguments, prog_name="harness", standalone_mode=False) or OK
     except ValueError as error:
-        from harness.spec import DeclarationError  # 0.1 s, which --help does not need
+        from harness.record.job import IntegrityError  # these take 0.1 s, which --help does not need
+        from harness.spec import DeclarationError
 
-        if not isinstance(error, DeclarationError):
+        if not isinstance(error, DeclarationError | IntegrityError):
             raise
-        click.echo("\n".join(error.lines), err=True)
-        return USAGE
+        click.echo(str(error), err=True)
+        return USAGE if isinstance(error, DeclarationError) else INTEGRITY

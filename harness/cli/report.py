@@ -22,7 +22,7 @@ def command(session: Session, names: tuple[str, ...], output: Path | None) -> in
     if not verdicts:
         told = f"on {', '.join(names)} " if names else ""
         raise click.ClickException(f"no verdict {told}is stored. `harness test` makes one.")
-    folder = output or session.store.report
+    folder = session.directory / output if output else session.store.report
     folder.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for verdict in verdicts:

@@ -1,6 +1,8 @@
 """What every command knows: where it works, where records are, and how to speak."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,8 +45,11 @@ class Session:
         from harness.record.layout import Store
 
         here = self.shelf.root or self.directory
-        named = self.shelf.settings.get("store")
-        return Store((self.chosen_store or (here / named if named else here / ".harness")).absolute())
+        named = self.shelf.settings.get("store", ".harness")
+        root = (self.directory / self.chosen_store if self.chosen_store else here / named).absolute()
+        if root.exists() and not root.is_dir():
+            raise click.BadParameter(f"{root} is no folder.", param_hint="--store")
+        return Store(root)
 
     def protocol_name(self, chosen: str | None) -> str:
         """Return the protocol's name: the option, else the project's setting, else `tiny`."""
@@ -52,7 +57,10 @@ class Session:
 
     def emit(self, value: Any, text: str) -> None:
         """Print the result: `value` as JSON with --json, else `text`."""
-        click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) if self.json else text)
+        try:
+            click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) if self.json else text)
+        except BrokenPipeError:  # whoever read us has left, as `head` does; the exit code still tells the outcome
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def note(self, text: str) -> None:
         """Say something beside the result."""

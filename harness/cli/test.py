@@ -48,16 +48,16 @@ def command(
     runs = bench.plan(hypotheses, bench.bases(models))
     progress = [] if no_run else execute(session, bench, runs, workers)
     tell_failures(bench.failed)
-    if any(base.id in bench.failed or bench.base_job(base).manifest() is None for base in runs.bases):
-        if no_run:
-            raise click.ClickException("no base has been made yet. Repeat without --no-run.")
-        return FAILED
-    verdicts = [bench.verdict(name, hypotheses[name], base) for base in runs.bases for name in hypotheses]
+    made = [base for base in runs.bases if bench.base_job(base).manifest() is not None]
+    if not made and no_run:
+        raise click.ClickException("no base has been made yet, so there is nothing to decide. Repeat without --no-run.")
+    verdicts = [bench.verdict(name, hypotheses[name], base) for base in made for name in hypotheses]
     executed = sum(part.executed for part in progress if part.what == "runs")
     if not executed and not no_run and not bench.failed:
         session.note(f"all {len(runs.runs)} runs are there; none executed")
     said = [{**as_json(verdict), "passed": verdict.passed} for verdict in verdicts]
-    session.emit({"verdicts": said, "executed": executed, "failed": bench.failed}, _cards(verdicts))
+    cards = _cards(verdicts) or "no verdict: no base was made"
+    session.emit({"verdicts": said, "executed": executed, "failed": bench.failed}, cards)
     if bench.failed:
         return FAILED
     return GATE[_worst(verdicts)] if gate else 0

@@ -1,5 +1,7 @@
 """`harness validate`: every mistake of every file at once."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,17 +20,19 @@ MISTAKES = 2
 def command(session: Session, paths: tuple[Path, ...]) -> int:
     """Check the declarations in PATH (files in hypotheses/ and runs/), or all in reach."""
     shelf = session.shelf
-    files = [session.directory / path for path in paths] or _all(shelf)
+    files = [session.directory / path for path in paths]
+    loads = [partial(shelf.load, file) for file in files] or _all(shelf)
     mistakes: list[str] = []
-    for file in files:
+    for load in loads:
         try:
-            shelf.load(file)
+            load()
         except DeclarationError as error:
             mistakes += error.lines
-    text = "\n".join(mistakes) or f"{len(files)} declarations, no mistake"
-    session.emit({"files": len(files), "mistakes": mistakes}, text)
+    text = "\n".join(mistakes) or f"{len(loads)} declarations, no mistake"
+    session.emit({"files": len(loads), "mistakes": mistakes}, text)
     return MISTAKES if mistakes else 0
 
 
-def _all(shelf: Shelf) -> list[Path]:
-    return [shelf.path(kind, name) for kind in ("hypotheses", "runs") for name in shelf.names(kind)]
+def _all(shelf: Shelf) -> list[Callable[[], object]]:
+    hypotheses = [partial(shelf.hypothesis, name) for name in shelf.names("hypotheses")]
+    return [*hypotheses, *(partial(shelf.protocol, name) for name in shelf.names("runs"))]

@@ -26,7 +26,7 @@ STALE = 300.0
 """Seconds without a heartbeat after which an attempt on another host counts as dead (NFS caches up to 60)."""
 
 
-class IntegrityError(Exception):
+class IntegrityError(ValueError):
     """A committed record is not what was committed; the text names file, rule and remedy."""
 
 

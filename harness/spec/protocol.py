@@ -120,9 +120,10 @@ class Pilot(Declared):
 
     def in_words(self) -> str:
         """Return the rule as a card states it."""
+        steps = ", ".join(map(str, self.steps))
         return (
             f"largest rate within one standard error of r = {self.healthy_rank}'s best validation gain in the pilot, "
-            f"at the fewest of {', '.join(map(str, self.steps))} steps with a gain of {self.enough_gain:g}, else the most"
+            f"at the fewest of {steps} steps with a gain of {self.enough_gain:g}, else the most"
         )
 
 

@@ -9,7 +9,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
@@ -38,11 +38,12 @@ class Shelf:
 
     def names(self, kind: Kind) -> list[str]:
         """Return the names of a kind, sorted."""
-        return sorted({p.stem for folder in self.folders for p in (folder / kind).glob(f"*{SUFFIX[kind]}")})
+        files = (p for folder in self.folders for p in (folder / kind).glob(f"*{SUFFIX[kind]}"))
+        return sorted({p.stem for p in files if not p.name.startswith(".")})  # editors leave hidden files
 
     def path(self, kind: Kind, name: str) -> Path:
         """Return the file of that name; raise DeclarationError where there is none or the name is no plain word."""
-        if not NAME.fullmatch(name) or ".." in name:
+        if not _nameable(name + SUFFIX[kind], kind):
             rule = f"{name!r} is no name of a file in {kind}/. Use lower-case letters, digits, dots and dashes."
             raise DeclarationError([rule])
         for folder in self.folders:
@@ -72,6 +73,10 @@ class Shelf:
         """Return the declaration in a file of hypotheses/ or runs/ in reach; raise DeclarationError otherwise."""
         path = file.resolve()
         for folder in self.folders:
+            for kind in ("hypotheses", "runs"):
+                if path.parent == (folder / kind).resolve() and not _nameable(path.name, kind):
+                    rule = f"no command can name it. Call it NAME{SUFFIX[kind]}, in lower-case letters, digits, dashes."
+                    raise DeclarationError([f"{kind}/{file.name}:1 file: {rule}"])
             if path.parent == (folder / "hypotheses").resolve():
                 return load_hypothesis(path, f"hypotheses/{file.name}", self.names("analysis"))
             if path.parent == (folder / "runs").resolve():
@@ -88,6 +93,11 @@ class Shelf:
         """Return the declared protocol; raise DeclarationError with every mistake in its file."""
         path = self.path("runs", name)
         return load_protocol(path, self.shown(path))
+
+
+def _nameable(file: str, kind: Kind) -> bool:
+    name = file.removesuffix(SUFFIX[kind])
+    return name != file and NAME.fullmatch(name) is not None and ".." not in name
 
 
 def find_shelf(start: Path) -> Shelf:
@@ -108,11 +118,15 @@ def shipped() -> Path:
 
 def _table(file: Path) -> dict[str, str] | None:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("harness")
+        tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None  # somebody else's broken file on the way up is not ours to judge
-    if table is None:
+    if not isinstance(tools, dict) or "harness" not in tools:
         return None
+    table = cast("dict[str, Any]", tools)["harness"]
+    if not isinstance(table, dict):
+        raise DeclarationError([f"{file}:1 tool.harness: {table!r} is no table. Write a line [tool.harness]."])
+    table = cast("dict[str, Any]", table)
     bad = [key for key, value in table.items() if key not in KEYS or not isinstance(value, str)]
     if bad:
         known = ", ".join(sorted(KEYS))

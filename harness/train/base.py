@@ -75,11 +75,12 @@ def pretrain(
         model.parameters(), lr=plan.learning_rate, betas=(0.9, plan.adam_beta2), weight_decay=plan.weight_decay
     )
     warm = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / max(plan.warmup_steps, 1)))
+    pad: Any = tokenizer.pad_token_id
     order = torch.Generator().manual_seed(plan.seed)
     for step in range(1, plan.steps + 1):
         chosen_B = torch.randint(len(items), (plan.batch_size,), generator=order)
         inputs_BT, labels_BT = inputs_NT[chosen_B], labels_NT[chosen_B]
-        logits_BTV = model(input_ids=inputs_BT, attention_mask=inputs_BT.ne(tokenizer.pad_token_id).long()).logits
+        logits_BTV = model(input_ids=inputs_BT, attention_mask=inputs_BT.ne(pad).long()).logits
         loss = cross_entropy(logits_BTV[:, :-1].flatten(0, 1), labels_BT[:, 1:].flatten(), ignore_index=IGNORED)
         optimiser.zero_grad()
         loss.backward()

@@ -85,9 +85,11 @@ class StepLog(TrainerCallback):
         """Keep the trainer's own log of one update; the summary at the end of training has no loss and is left."""
         if not logs or "loss" not in logs:
             return
-        row = {ours: float(logs[theirs]) for theirs, ours in self.NAMES if theirs in logs}
+        said = {ours: logs[theirs] for theirs, ours in self.NAMES if theirs in logs}
+        row = {name: math.nan if value is None else float(value) for name, value in said.items()}  # TRL hides NaN so
         if broken := {name: value for name, value in row.items() if not math.isfinite(value)}:
-            said = ", ".join(f"{name} is {value:g}" for name, value in broken.items())
-            raise FloatingPointError(f"{said} at update {state.global_step}: the run diverged. Lower learning_rate.")
+            listed = ", ".join(f"{name} is {value:g}" for name, value in broken.items())
+            rule = "nothing can be learnt from there on. Lower learning_rate."
+            raise FloatingPointError(f"{listed} at update {state.global_step}: {rule}")
         self.rows.append({"step": state.global_step, **row})
         self._heartbeat.tell(step=state.global_step, steps=state.max_steps, reward=row.get("reward"))

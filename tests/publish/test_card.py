@@ -1,0 +1,126 @@
+from harness.publish.card import WIDTH, card
+from harness.record.verdict import (
+    CellSummary,
+    EffectSize,
+    Estimate,
+    MissingRun,
+    Outcome,
+    PredictionVerdict,
+    Reason,
+    Registered,
+    Verdict,
+)
+
+LABELS = {"collapsed": 0, "degraded": 0, "no gain": 0, "trained": 0}
+
+
+def count(rank: int, value: float, low: float, high: float) -> Estimate:
+    return Estimate(
+        name=f"P(collapsed) r={rank}",
+        unit="probability",
+        value=value,
+        low=low,
+        high=high,
+        refute_low=low,
+        refute_high=high,
+        method="Clopper-Pearson",
+        n_runs=5,
+    )
+
+
+def prediction(outcome: Outcome = Outcome.SUPPORTED, reason: Reason = Reason.IN_SUPPORT) -> PredictionVerdict:
+    return PredictionVerdict(
+        id="low-ranks-live",
+        kind="collapse_probability",
+        role="primary",
+        statement="At each rank up to 64, GRPO runs collapse less often than not.",
+        outcome=outcome,
+        reason=reason,
+        detail="collapsed 0/5 at each of r=8, r=16",
+        needs="each P < 0.5",
+        alpha=0.05,
+        refute_alpha=0.025,
+        estimates=(count(8, 0.0, 0.0, 0.4507), count(16, 0.0, 0.0, 0.4507), count(32, 0.2, 0.01, 0.657)),
+        effect_sizes=(EffectSize(name="Hedges g", value=1.234),),
+        cells=(),
+    )
+
+
+def verdict(
+    outcome: Outcome = Outcome.SUPPORTED, deviations: tuple[str, ...] = (), missing: int = 0, **changes: object
+) -> Verdict:
+    said = Verdict(
+        schema_version=1,
+        hypothesis="rank-collapse",
+        title="Rank collapse",
+        claim="Runs survive at low rank.",
+        base="llama",
+        base_id="llama64-0123456789ab",
+        base_accuracy=0.4,
+        protocol="smoke",
+        outcome=outcome,
+        reading="Supported: low-ranks-live.",
+        recipe=("lr 0.001 constant", "rate chosen by rule"),
+        collapsed_below=0.1,
+        trained_above=0.45,
+        n_items=500,
+        predictions=(prediction(),),
+        cells=(
+            CellSummary(name="grpo-lora-r8", planned=5, n_runs=5, mean=0.571, sd=0.01, labels={**LABELS, "trained": 5}),
+            CellSummary(name="grpo-lora-r16", planned=5, n_runs=0, mean=None, sd=None, labels=LABELS),
+        ),
+        planned_runs=10,
+        used_runs=10 - missing,
+        missing=tuple(MissingRun(run_id=f"run-{i}", cell="grpo-lora-r16", reason="killed") for i in range(missing)),
+        registered=Registered(hash="ab" * 32, confirmatory=not deviations, deviations=deviations),
+        not_shown=("other bases", "8B models"),
+        inputs="cd" * 32,
+        software={},
+    )
+    return said.model_copy(update=changes)
+
+
+def test_the_heading_says_pass_fail_or_open() -> None:
+    for outcome, word in (("supported", "PASS"), ("refuted", "FAIL"), ("inconclusive", "OPEN"), ("untested", "OPEN")):
+        first = card(verdict(Outcome(outcome))).splitlines()[0]
+        assert first.startswith(f"rank-collapse  {word}  {outcome}")
+        assert first.endswith("confirmatory   protocol smoke   base llama")
+
+
+def test_every_part_stands_in_its_order() -> None:
+    text = card(verdict())
+    labels = ["claim", "recipe", "primary", "context", "reading", "integrity", "not shown"]
+    places = [text.index(f"\n{label}") for label in labels]
+    assert places == sorted(places)
+    assert "not shown  other bases; 8B models" in text
+    assert "registered abababababab before the first run; derived seeds" in text
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_a_prediction_shows_outcome_estimates_runs_and_what_it_needs() -> None:
+    lines = card(verdict()).splitlines()
+    assert any(line.startswith("primary    At each rank up to 64") and line.endswith("supported") for line in lines)
+    assert "             P(collapsed) r=8, r=16: each .00 [.00, .45], each 5 runs" in lines
+    assert "             P(collapsed) r=32: .20 [.01, .66], 5 runs" in lines
+    assert "             needs each P < 0.5; limits at one-sided 95 %; Hedges g 1.2" in lines
+
+
+def test_an_outcome_without_proof_gives_its_reason() -> None:
+    open_one = prediction(Outcome.INCONCLUSIVE, Reason.MIXED_CELLS)
+    text = card(verdict(Outcome.INCONCLUSIVE, predictions=(open_one,)))
+    assert "assumption failed: a cell has both collapsed and other runs: collapsed 0/5" in " ".join(text.split())
+    assert "assumption failed" not in card(verdict())
+
+
+def test_context_gives_cells_with_labels_and_cells_without_runs() -> None:
+    text = card(verdict())
+    assert "base .40 on 500 held-out problems; collapsed < .100, trained > .450" in text
+    assert "grpo-lora-r8 .57 (5 trained)   grpo-lora-r16 n/a (no runs)" in text
+
+
+def test_deviations_and_missing_runs_are_told() -> None:
+    text = card(verdict(deviations=("declaration changed since registration",), missing=7))
+    assert "exploratory   protocol smoke" in text.splitlines()[0]
+    assert "integrity  declaration changed since registration; 7 of 10 runs without a result" in text
+    assert "run-4: killed" in text and "run-5: killed" not in text
+    assert "and 2 more (in --json)" in text
