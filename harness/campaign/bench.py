@@ -16,11 +16,8 @@ from harness.plan import PlannedBase, PlannedRun, RunSet, plan, registration_has
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, register, registered
-from harness.record.verdict import Verdict
-from harness.record.verdict_files import load, renew, save
 from harness.source import items_hash, splits
 from harness.spec import Cell, DeclarationError, Hypothesis, Protocol
-from harness.spec.canonical import digest
 from harness.spec.shelf import Shelf
 
 INDEX_EVERY = 20.0
@@ -158,43 +155,7 @@ class Bench:
         """Return the files of the declared measures."""
         return [self.shelf.path("analysis", name) for name in self.shelf.names("analysis")]
 
-    def verdict(self, name: str, hypothesis: Hypothesis, base: PlannedBase) -> Verdict:
-        """Return the verdict on one base: the stored one if its inputs are unchanged, else a new one, stored."""
-        runs = self.plan({name: hypothesis}, [base.name])
-        inputs = self._inputs(name, hypothesis, runs)
-        stored = load(self.store, self.protocol_name, name, base.name, inputs)
-        if stored is not None:
-            renew(self.store, stored)
-            return stored
-        from harness.campaign.decision import Evidence, decided  # scipy and the index, 2 s
-
-        verdict = decided(Evidence(self, name, hypothesis, runs, inputs))
-        save(self.store, verdict)
-        return verdict
-
     def older_runs(self, registration: Registration, runs: RunSet) -> int:
         """Return how many of the runs began before the registration that should govern them."""
         jobs = [self.run_job(run) for run in runs.runs]
         return sum(job.began() < registration.registered_at for job in jobs if job.manifest())
-
-    def _inputs(self, name: str, hypothesis: Hypothesis, runs: RunSet) -> str:
-        """Return the hash of all that a verdict rests on: declaration, registration, results, decision code."""
-        registration = self.registration(name)
-        jobs = [self.base_job(base) for base in runs.bases] + [self.run_job(run) for run in runs.runs]
-        results = {job.id: _files(job) or self.failed.get(job.id, "not executed") for job in jobs}
-        frozen = (registration.hash, self.older_runs(registration, runs)) if registration else None
-        measures = [path.read_text(encoding="utf-8") for path in self.measures()]
-        return digest([registration_hash(hypothesis, self.protocol), frozen, results, measures, _decision_code()])
-
-
-def _files(job: JobDirectory) -> dict[str, str] | None:
-    manifest = job.manifest()
-    return {name: file["sha256"] for name, file in manifest["files"].items()} if manifest else None
-
-
-def _decision_code() -> str:
-    """Return the hash of the code that decides, so that a mended rule decides again."""
-    package = Path(__file__).parent.parent
-    rest = (package / "campaign" / "decision.py", package / "record" / "verdict.py")
-    files = [*sorted((package / "decide").glob("*.py")), *rest]
-    return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])

@@ -3,6 +3,7 @@
 Bases are replicated: each gets a verdict of its own, whose runs vary the training seed on that one base.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from harness.plan import PlannedBase, PlannedRun, RunSet, registration_hash
 from harness.record.verdict import CellSummary, MissingRun, PredictionVerdict, Registered, RunLabel, Verdict
 from harness.spec import Cell, Hypothesis
 from harness.spec.protocol import prompts_per_update
-from harness.store import query, refresh, responses
+from harness.store import Response, query, refresh, responses
 
 SCHEMA = 1
 LIBRARIES = ("numpy", "scipy", "statsmodels")
@@ -49,6 +50,8 @@ class _Scores:
     trained_above: float
     n_items: int
     labels: Mapping[str, RunLabel]
+    values: Mapping[str, Mapping[str, Response]]
+    """By measure, then by run."""
 
 
 def decided(evidence: Evidence) -> Verdict:
@@ -101,14 +104,16 @@ def _scores(evidence: Evidence) -> _Scores:
         raise RuntimeError(f"base {evidence.base.name} has no result: {why}")
     base = float(rows[0][0])
     low, high = thresholds.collapsed_share * base, base + thresholds.trained_share * thresholds.healthy_gain
-    accuracy = responses(store, "accuracy", [run.id for run in evidence.runs.runs])
-    labels = {run_id: label(said.value, low, base, high) for run_id, said in accuracy.items()}
-    return _Scores(base, low, high, evidence.bench.protocol.task.evaluation_problems, labels)
+    ids = [run.id for run in evidence.runs.runs]
+    measures = {"accuracy", *(prediction.measure for prediction in evidence.hypothesis.predictions)}
+    values = {measure: responses(store, measure, ids) for measure in measures}
+    labels = {run_id: label(said.value, low, base, high) for run_id, said in values["accuracy"].items()}
+    return _Scores(base, low, high, evidence.bench.protocol.task.evaluation_problems, labels, values)
 
 
 def _sample(evidence: Evidence, cell: Cell, measure: str, scores: _Scores, planned: int) -> CellSample:
     ids = [run.id for run in evidence.runs.runs if run.cell == cell]
-    values = responses(evidence.bench.store, measure, ids)
+    values = scores.values[measure]
     used = [run_id for run_id in ids if run_id in values and run_id in scores.labels]
     return CellSample(
         values=np.array([values[run_id].value for run_id in used], dtype=np.float64),
@@ -189,9 +194,7 @@ def _invalid(evidence: Evidence) -> list[str]:
 
 def _run_software(evidence: Evidence) -> dict[str, str]:
     ids = [run.id for run in evidence.runs.runs]
-    sql = "SELECT DISTINCT software->>'{0}' FROM run WHERE list_contains(?, run_id) ORDER BY 1"
-    versions: dict[str, str] = {}
-    for name in ("torch", "transformers", "trl", "peft"):
-        _, rows = query(evidence.bench.store, sql.format(name), [ids])
-        versions[name] = ", ".join(row[0] for row in rows) or "no runs"
-    return versions
+    _, rows = query(evidence.bench.store, "SELECT DISTINCT software FROM run WHERE list_contains(?, run_id)", [ids])
+    found: list[dict[str, str]] = [json.loads(row[0]) for row in rows]
+    names = ("torch", "transformers", "trl", "peft")
+    return {name: ", ".join(sorted({said[name] for said in found})) or "no runs" for name in names}

@@ -3,6 +3,7 @@
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.verdicts import verdict_on
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
 from harness.cli.session import (
     Session,
@@ -51,7 +52,7 @@ def command(
     made = [base for base in runs.bases if bench.base_job(base).manifest() is not None]
     if not made and no_run:
         raise click.ClickException("no base has been made yet, so there is nothing to decide. Repeat without --no-run.")
-    verdicts = [bench.verdict(name, hypotheses[name], base) for base in made for name in hypotheses]
+    verdicts = [verdict_on(bench, name, hypotheses[name], base) for base in made for name in hypotheses]
     executed = sum(part.executed for part in progress if part.what == "runs")
     if not executed and not no_run and not bench.failed:
         session.note(f"all {len(runs.runs)} runs are there; none executed")

@@ -25,8 +25,18 @@ SPECIAL = {
 _SPECIAL = re.compile("[" + re.escape("".join(SPECIAL)) + "]")
 
 
+class Key(str):
+    """A cross-reference key: letters, digits and `-_.:` stand in LaTeX as they are."""
+
+    def __new__(cls, value: str) -> "Key":
+        """Return the key with every other character left out."""
+        return super().__new__(cls, re.sub(r"[^A-Za-z0-9_.:-]", "", value))
+
+
 def escape(value: object) -> str:
     """Return a value as LaTeX text that prints exactly it."""
+    if isinstance(value, Key):
+        return value
     return _SPECIAL.sub(lambda match: SPECIAL[match.group()], " ".join(str(value).split()))
 
 
@@ -46,5 +56,5 @@ def verdict_table(verdict: Verdict, template: Path) -> str:
         finalize=escape,
         autoescape=False,
     )
-    words = {"estimate": estimate, "short": short, "integrity": integrity(verdict)}
+    words = {"estimate": estimate, "short": short, "integrity": integrity(verdict), "key": Key}
     return environment.from_string(template.read_text(encoding="utf-8")).render(verdict=verdict, **words)

@@ -15,8 +15,8 @@ def pilot_table(choice: Choice, rule: str) -> str:
         "|---" * (len(steps) + 1) + "|",
     ]
     for rate in sorted({gain.learning_rate for gain in choice.gains}):
-        cells = [found[rate, n] for n in steps if (rate, n) in found]
-        shown = (f"{gain.mean:+.3f} ± {gain.standard_error:.3f} (n={gain.n_runs})" for gain in cells)
+        cells = [found.get((rate, n)) for n in steps]
+        shown = (f"{at.mean:+.3f} ± {at.standard_error:.3f} (n={at.n_runs})" if at else "" for at in cells)
         lines.append(f"| {rate:g} | " + " | ".join(shown) + " |")
     chosen = f"{choice.steps} steps, learning rate {choice.learning_rate:g}, healthy gain {choice.healthy_gain:.3f}"
     declared = (

@@ -90,7 +90,10 @@ def _parsed(item: Any) -> Prediction | None:
 def _unknown_measures(parsed: Mapping[int, Prediction], measures: Collection[str]) -> list[Problem]:
     known = ", ".join(sorted(measures))
     return [
-        Problem(("predictions", i, "measure"), f"{shown(p.measure)} is no file of analysis/. Known: {known}. Use one.")
+        Problem(
+            ("predictions", i, "measure"),
+            f"{shown(p.measure)} is no measure from 0 to 1 in analysis/. Known: {known}. Use one.",
+        )
         for i, p in parsed.items()
         if p.measure not in measures
     ]

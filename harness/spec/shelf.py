@@ -55,6 +55,13 @@ class Shelf:
         known = ", ".join(self.names(kind)) or "none"
         raise DeclarationError([f"{name!r} is not declared in {kind}/. Known here: {known}."])
 
+    def responses(self) -> list[str]:
+        """Return the measures that a prediction may respond in: those whose first line says `0 to 1`.
+
+        Margins and variance floors are on the accuracy scale; a norm or a rank has another.
+        """
+        return [name for name in self.names("analysis") if "0 to 1" in _first_line(self.path("analysis", name))]
+
     def overridden(self) -> list[Path]:
         """Return the project's files that stand before a shipped one of the same name."""
         own, ship = self.folders[0], self.folders[-1]
@@ -78,7 +85,7 @@ class Shelf:
                     rule = f"no command can name it. Call it NAME{SUFFIX[kind]}, in lower-case letters, digits, dashes."
                     raise DeclarationError([f"{kind}/{file.name}:1 file: {rule}"])
             if path.parent == (folder / "hypotheses").resolve():
-                return load_hypothesis(path, f"hypotheses/{file.name}", self.names("analysis"))
+                return load_hypothesis(path, f"hypotheses/{file.name}", self.responses())
             if path.parent == (folder / "runs").resolve():
                 return load_protocol(path, f"runs/{file.name}")
         rule = "lies in no hypotheses/ or runs/ folder of this project or the shipped shelf. Move it there."
@@ -87,7 +94,7 @@ class Shelf:
     def hypothesis(self, name: str) -> Hypothesis:
         """Return the declared hypothesis; raise DeclarationError with every mistake in its file."""
         path = self.path("hypotheses", name)
-        return load_hypothesis(path, self.shown(path), self.names("analysis"))
+        return load_hypothesis(path, self.shown(path), self.responses())
 
     def protocol(self, name: str) -> Protocol:
         """Return the declared protocol; raise DeclarationError with every mistake in its file."""
@@ -114,6 +121,11 @@ def shipped() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "project"
     return inside if inside.is_dir() else package.parent
+
+
+def _first_line(file: Path) -> str:
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return lines.readline(500)
 
 
 def _table(file: Path) -> dict[str, str] | None:

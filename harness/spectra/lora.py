@@ -5,6 +5,7 @@ of dW are s times those of the small core R_B R_A^T. In float64 this is accurate
 value and gives exactly min(r, m, n) of them, with no tail of rounding noise. Quantities of a zero update are None.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,8 @@ def lora_spectrum(b_mr: torch.Tensor, a_rn: torch.Tensor, multiplier: float) -> 
         raise ValueError(f"factors {tuple(b_mr.shape)} and {tuple(a_rn.shape)} share no rank")
     if not (torch.isfinite(b_mr).all() and torch.isfinite(a_rn).all()):
         raise ValueError("a factor holds NaN or infinity, so the update has no spectrum")
+    if not math.isfinite(multiplier):
+        raise ValueError(f"multiplier {multiplier:g} is no finite number, so the update has no spectrum")
     upper_b = torch.linalg.qr(b_mr.double(), mode="r").R
     upper_a = torch.linalg.qr(a_rn.double().T, mode="r").R
     sigma = abs(multiplier) * torch.linalg.svdvals(upper_b @ upper_a.T)
@@ -41,17 +44,17 @@ def lora_spectrum(b_mr: torch.Tensor, a_rn: torch.Tensor, multiplier: float) -> 
 
 
 def _described(rows: int, columns: int, sigma: torch.Tensor) -> UpdateSpectrum:
-    energy = sigma.square().sum()
     values = tuple(sigma.tolist())
-    if energy == 0:
+    if sigma[0] == 0:
         return UpdateSpectrum(rows, columns, values, 0.0, None, None, None)
+    energy = (sigma / sigma[0]).square().sum()  # in units of the largest, whose own square may underflow
     share = sigma[sigma > 0] / sigma.sum()
     return UpdateSpectrum(
         rows=rows,
         columns=columns,
         singular_values=values,
-        frobenius=float(energy.sqrt()),
+        frobenius=float(sigma[0] * energy.sqrt()),
         effective_rank=float((-(share * share.log()).sum()).exp()),
-        stable_rank=float(energy / sigma[0].square()),
-        top1_energy=float(sigma[0].square() / energy),
+        stable_rank=float(energy),
+        top1_energy=float(1 / energy),
     )

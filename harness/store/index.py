@@ -6,9 +6,11 @@ process into a file that is open for writing, and here nobody ever has the publi
 record that the index holds is gone or another, the index is made anew.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +27,10 @@ from harness.spec.canonical import digest
 from harness.store.measures import connect, create_views, lock, one_select
 from harness.store.schema import TABLES
 
+LEFT_BEHIND = 3600.0
+"""Seconds after which an unpublished index belongs to nobody."""
+HEADERS = 3 * 4096
+"""Bytes before the blocks of a DuckDB file: a main header and two that take turns."""
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
 
 
@@ -76,6 +82,7 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
 
 
 def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Published:
+    _sweep(store)
     partial = store.root / f".index-{os.getpid()}.duckdb"
     store.root.mkdir(parents=True, exist_ok=True)
     _discard(partial)
@@ -185,6 +192,9 @@ def _current(store: Store, measures: Sequence[Path]) -> bool:
     try:
         if connection.execute("SELECT measures FROM meta").fetchall() != [(_fingerprint(measures),)]:
             return False
+        blocks = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()[0][0]
+        if store.index.stat().st_size < HEADERS + blocks:  # cut short where opening did not look
+            return False
         held = set(connection.execute("SELECT run_id, kind, sha256 FROM ingested").fetchall())
         return held <= {(job.id, Path(name).stem, sha) for job in _jobs(store) for name, sha in _shas(job).items()}
     except duckdb.Error:
@@ -200,6 +210,14 @@ def _shas(job: JobDirectory) -> dict[str, str]:
 
 def _fingerprint(measures: Sequence[Path]) -> str:
     return digest([TABLES, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
+
+
+def _sweep(store: Store) -> None:
+    """Remove what builders that were killed left behind, an hour later so that none at work is disturbed."""
+    for left in store.root.glob(".index-*"):
+        with contextlib.suppress(FileNotFoundError):  # its builder has just finished
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+                left.unlink()
 
 
 def _discard(path: Path) -> None:

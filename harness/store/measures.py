@@ -55,12 +55,13 @@ def create_views(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> No
         except ValueError as error:
             lines.append(f"{shown} SQL: {error}")
         except duckdb.Error as error:
-            lines.append(f"{shown} SQL: {_first(error)} Mend the statement.")
+            lines.append(f"{shown} SQL: {first_line(error)} Mend the statement.")
         if not sql.lstrip().startswith("--"):
             lines.append(f"{shown} SQL: the first line is no comment. State grain and unit: `-- one row per ...`.")
     if lines:
         raise MeasureError(lines)
 
 
-def _first(error: duckdb.Error) -> str:
+def first_line(error: duckdb.Error) -> str:
+    """Return the first line of what DuckDB says, as a sentence."""
     return str(error).splitlines()[0].rstrip(".") + "."

@@ -59,7 +59,13 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
             return
         server = os.getpid()
-        if pid := os.fork():
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory or no process left; the driver may ask again
+            print(f"{said['run']}: cannot fork: {error}", file=sys.stderr, flush=True)
+            _say(ended=said["run"], status=FAILED)
+            return
+        if pid:
             self._children[pid] = said["run"]
             _say(started=said["run"], pid=pid)
         else:

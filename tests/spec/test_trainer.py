@@ -1,26 +1,16 @@
-"""The table of trainer fields is what the installed TRL has, and says the types that TRL's annotations say."""
+"""The types that the table of trainer fields stands for are those of TRL's annotations.
 
-import dataclasses
-import json
+That the table itself is what the installed TRL has is tested on the training floor, which makes it.
+"""
+
 import typing
 from enum import Enum
-from importlib.metadata import version
 from types import NoneType
 from typing import Any
 
 import pytest
 
 from harness.spec.trainer import OWNED, POSITIVE, REQUIRED, SMALLEST, TRAINERS, WIDER, accepted, trainer_fields
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    value = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-    value = value.value if isinstance(value, Enum) else value
-    try:
-        json.dumps(value)
-    except TypeError:
-        return repr(value)
-    return value
 
 
 def _json_types(hint: Any) -> set[type]:
@@ -40,12 +30,10 @@ def _agree(taken: set[type], annotated: set[type]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TRAINERS.values()))
-def test_the_table_is_the_installed_trl(name: str) -> None:
+def test_accepted_types_are_those_of_the_installed_trl(name: str) -> None:
     import trl  # pyright: ignore[reportMissingTypeStubs]  # here, because it takes seconds and torch
 
     trainer: Any = getattr(trl, name)
-    assert trainer_fields()["trl"] == version("trl")
-    assert trainer_fields()[name] == {f.name: _default(f) for f in dataclasses.fields(trainer) if f.init}
     hints = typing.get_type_hints(trainer)
     wrong = {
         field: (accepted(name, field), hints[field])

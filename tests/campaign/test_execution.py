@@ -1,0 +1,226 @@
+"""The execution loop with a scripted executor: what is repeated, what is not, what is waited for."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.campaign import execution
+from harness.campaign.execution import MAX_LOST, Progress, execute
+from harness.plan import RunSet
+from harness.record.job import JobDirectory, State
+
+if TYPE_CHECKING:
+    from tests.conftest import Made, Scripted
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look without pause; nothing here depends on how often."""
+    monkeypatch.setattr(execution, "TICK", 0)
+
+
+@pytest.fixture
+def runs(made: "Made") -> RunSet:
+    bench = made.bench()
+    return bench.plan(bench.hypotheses(["live"]), ["llama"])
+
+
+def jobs(made: "Made", runs: RunSet, n: int) -> list[JobDirectory]:
+    found = [JobDirectory(made.store.runs / run.id) for run in runs.runs[:n]]
+    for job, run in zip(found, runs.runs, strict=False):
+        job.create({"id": run.id, "identity": run.identity})
+    return found
+
+
+def kill(path: Path) -> None:
+    """Claim a job and go away without a word, as a killed process does."""
+    attempt = JobDirectory(path).claim({})
+    assert attempt is not None
+    os.close(attempt.lock)
+
+
+def nothing(_: Path, __: int) -> None:
+    """Do not even claim the job."""
+
+
+def quiet(_: Progress) -> None:
+    """Watch nothing."""
+
+
+def test_jobs_are_executed_in_order_and_counted(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    executor = scripted(lambda path, _: made.finish(path, 0.5))
+    three = jobs(made, runs, 3)
+    seen: list[tuple[int, int]] = []
+    end = execute("runs", three, executor, lambda progress: seen.append((progress.done, len(progress.running))))
+    assert executor.started == [job.id for job in three]
+    assert (end.what, end.planned, end.done, end.executed, end.failed) == ("runs", 3, 3, 3, {})
+    assert seen == [(1, 0), (2, 0), (3, 0)]
+    assert end.running == {}
+
+
+def test_what_is_committed_is_not_executed_again(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    three = jobs(made, runs, 3)
+    made.finish(three[1].path, 0.5)
+    executor = scripted(lambda path, _: made.finish(path, 0.5))
+    end = execute("runs", three, executor, quiet)
+    assert executor.started == [three[0].id, three[2].id]
+    assert (end.planned, end.done, end.executed) == (3, 3, 2)
+
+
+def test_nothing_to_do_asks_the_executor_for_nothing(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    (job,) = jobs(made, runs, 1)
+    made.finish(job.path, 0.5)
+    executor = scripted(lambda path, _: pytest.fail(f"executed {path}"))
+    assert execute("runs", [job], executor, quiet).done == 1
+
+
+@pytest.mark.parametrize("kills", [1, MAX_LOST])
+def test_a_killed_job_is_repeated(made: "Made", runs: RunSet, scripted: "type[Scripted]", kills: int) -> None:
+    executor = scripted(lambda path, n: kill(path) if n <= kills else made.finish(path, 0.5))
+    (job,) = jobs(made, runs, 1)
+    end = execute("runs", [job], executor, quiet)
+    assert end.failed == {}
+    assert end.executed == 1
+    assert len(job.attempts()) == kills + 1
+
+
+def test_a_job_that_is_killed_every_time_is_given_up(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    executor = scripted(lambda path, _: kill(path))
+    (job,) = jobs(made, runs, 1)
+    end = execute("runs", [job], executor, quiet)
+    assert end.failed == {job.id: "killed 4 times"}
+    assert (end.done, end.executed, len(job.attempts())) == (0, 0, MAX_LOST + 1)
+
+
+def test_a_process_that_never_began_points_to_the_engines_log(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    executor = scripted(nothing, log=Path("/logs/of/the/engine"))
+    (job,) = jobs(made, runs, 1)
+    end = execute("runs", [job], executor, quiet)
+    assert end.failed == {job.id: "its process ended before it began, 4 times; see /logs/of/the/engine"}
+
+
+def test_an_error_of_the_runs_own_is_not_repeated(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    executor = scripted(lambda path, _: made.fail(path, "ValueError: rank 0"))
+    (job,) = jobs(made, runs, 1)
+    end = execute("runs", [job], executor, quiet)
+    assert executor.started == [job.id]
+    assert end.failed == {job.id: f"ValueError: rank 0 (see {job.attempts()[0] / 'log.txt'})"}
+
+
+def test_an_earlier_commands_error_is_tried_once_more(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    (job,) = jobs(made, runs, 1)
+    made.fail(job.path, "OSError: no space")
+    executor = scripted(lambda path, _: made.finish(path, 0.5))
+    assert execute("runs", [job], executor, quiet).executed == 1
+
+
+def test_one_bad_job_does_not_hold_up_the_others(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    three = jobs(made, runs, 3)
+
+    def act(path: Path, _: int) -> None:
+        made.fail(path, "no") if path == three[0].path else made.finish(path, 0.5)
+
+    end = execute("runs", three, scripted(act), quiet)
+    assert (end.done, end.executed, list(end.failed)) == (2, 2, [three[0].id])
+
+
+def elsewhere(job: JobDirectory, then: Callable[[], None]) -> Callable[[Progress], None]:
+    """Return a watch that lets another command, which holds the job, go on after it was looked at three times."""
+    looks: list[Progress] = []
+
+    def watch(progress: Progress) -> None:
+        looks.append(progress)
+        if len(looks) == 3:
+            assert job.state() is State.RUNNING
+            assert progress.running == {job.id: {"step": 3}}
+            then()
+
+    return watch
+
+
+def test_a_job_that_another_command_has_claimed_is_waited_for(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+    attempt = job.claim({})
+    assert attempt is not None
+    attempt.beat({"step": 3})
+
+    def commit() -> None:
+        (attempt.stage / "result.json").write_text("{}")
+        assert attempt.commit()
+
+    executor = scripted(lambda path, _: pytest.fail(f"executed {path}"))
+    end = execute("runs", [job], executor, elsewhere(job, commit))
+    assert executor.started == []
+    assert (end.done, end.executed, end.failed) == (1, 0, {})
+
+
+def test_a_job_whose_claimer_dies_is_taken_over(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    (job,) = jobs(made, runs, 1)
+    attempt = job.claim({})
+    assert attempt is not None
+    attempt.beat({"step": 3})
+    executor = scripted(lambda path, _: made.finish(path, 0.5))
+    end = execute("runs", [job], executor, elsewhere(job, lambda: attempt.exit("cancelled")))
+    assert (end.done, end.executed) == (1, 1)
+    assert len(job.attempts()) == 2
+
+
+def test_the_rest_takes_as_long_as_the_pace_so_far() -> None:
+    progress = Progress("runs", planned=10, done=4, executed=2, failed={"x": "no"}, seconds=8.0)
+    assert progress.remaining_seconds() == 20.0  # 4 s a run, 10 - 4 - 1 left
+    assert Progress("runs", planned=10, done=4).remaining_seconds() is None
+
+
+def test_a_bench_makes_bases_first_and_closes_its_executor(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    executor = scripted(lambda path, _: made.finish(path, 0.5))
+    bases, done = made.bench().execute(runs, lambda: executor, quiet)
+    assert executor.started == [runs.bases[0].id, *(run.id for run in runs.runs)]
+    assert (bases.what, bases.executed, done.what, done.executed) == ("bases", 1, "runs", 12)
+    assert executor.closed
+    assert made.bench().execute(runs, lambda: pytest.fail("started an executor for nothing"), quiet) == []
+
+
+def test_runs_of_a_failed_base_are_left_out_with_the_reason(made: "Made", scripted: "type[Scripted]") -> None:
+    bench = made.bench()
+    runs = bench.plan(bench.hypotheses(["live"]), ["llama", "qwen"])
+
+    def act(path: Path, _: int) -> None:
+        made.fail(path, "no luck") if path.name == runs.bases[0].id else made.finish(path, 0.5)
+
+    executor = scripted(act)
+    bases, done = bench.execute(runs, lambda: executor, quiet)
+    assert list(bases.failed) == [runs.bases[0].id]
+    assert (done.planned, done.executed) == (12, 12)
+    lost = [run.id for run in runs.runs if run.base.name == "llama"]
+    assert set(bench.failed) == {runs.bases[0].id, *lost}
+    assert all(bench.failed[name].startswith("its base failed: no luck") for name in lost)
+    assert not set(lost) & set(executor.started)
+
+
+def test_an_executor_is_closed_when_the_user_interrupts(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    def interrupt(_: Path, __: int) -> None:
+        raise KeyboardInterrupt
+
+    executor = scripted(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        made.bench().execute(runs, lambda: executor, quiet)
+    assert executor.closed
+
+
+def test_a_result_of_another_identity_under_the_same_id_is_refused(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    JobDirectory(made.store.bases / runs.bases[0].id).create({"identity": {"other": 1}})
+    executor = scripted(lambda path, _: pytest.fail(f"executed {path}"))
+    with pytest.raises(ValueError, match="holds another identity under this id"):
+        made.bench().execute(runs, lambda: executor, quiet)
+    assert executor.closed

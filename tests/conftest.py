@@ -1,0 +1,326 @@
+"""A project of a test's own, with results made by hand: committed job directories without any training.
+
+Results go through the same claim and commit as real ones; only their numbers are chosen. `Made` and `Scripted` reach
+the tests as fixtures; for annotations, import them from `tests.conftest` under TYPE_CHECKING.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.campaign.bench import Bench
+from harness.execute.engine import Standing
+from harness.plan import PlannedBase, PlannedRun
+from harness.record.atomic import write_json
+from harness.record.job import JobDirectory
+from harness.record.layout import Store
+from harness.record.shards import write_shard
+from harness.record.verdict import (
+    CellSummary,
+    Estimate,
+    Outcome,
+    PredictionVerdict,
+    Reason,
+    Registered,
+    Verdict,
+)
+from harness.spec.shelf import find_shelf
+
+PROTOCOL = """
+title: A protocol of the tests
+task: {name: addition, largest_operand: 99, split_seed: 5, evaluation_problems: 500, validation_problems: 500,
+       training_prompts: 160}
+bases:
+  llama: {architecture: llama, hidden_size: 64, layers: 2, heads: 4, intermediate_size: 128,
+          pretraining: &made {steps: 100, batch_size: 32, learning_rate: 1.0e-3, seed: 1}}
+  qwen: {architecture: qwen3, hidden_size: 64, layers: 2, heads: 4, intermediate_size: 128, pretraining: *made}
+default_bases: [llama]
+recipe: {scaling: {policy: proportional, factor: 2.0}, target_modules: all-linear, lora_dropout: 0.0}
+grpo: {learning_rate: 1.0e-3, lr_scheduler_type: constant, num_train_epochs: 1, per_device_train_batch_size: 64,
+       num_generations: 8, max_completion_length: 5, bf16: false}
+sft: {learning_rate: 1.0e-3, lr_scheduler_type: constant, num_train_epochs: 1, per_device_train_batch_size: 8,
+      bf16: false}
+evaluation: {samples_per_problem: 4, temperature: 1.0}
+thresholds: {collapsed_share: 0.25, trained_share: 0.5, healthy_gain: 0.12, source: chosen for these tests}
+pilot: {rule: one-standard-error, healthy_rank: 8, learning_rates: [1.0e-4, 1.0e-3, 1.0e-2], steps: [10, 20],
+        enough_gain: 0.1, seeds: 3, base_seed: 1001, split_seed: 6}
+"""
+"""20 updates of 8 prompts. A base at .4 makes runs below .1 collapsed and runs above .46 trained."""
+
+CLAIM = """
+title: Low ranks live
+claim: GRPO at ranks 8 and 16 collapses less often than not.
+source: a claim of the tests
+design: {seeds: 6}
+predictions:
+  - {id: live, kind: collapse_probability, role: primary, statement: Runs live at both ranks., event: collapsed,
+     rationale: Below one half a user keeps the policy., direction: below, probability: 0.5, among: {rank: [8, 16]}}
+"""
+"""Twelve runs on a base: no collapse in 6 at either rank supports it (at one half the chance is 1/64 = .016), all of
+twelve refutes it, which is about the mean over the ranks."""
+
+SOFTWARE = dict.fromkeys(("torch", "transformers", "trl", "peft"), "1.0")
+UPDATES = 20
+PROBLEMS, SAMPLES = 10, 100
+
+
+@dataclass
+class Made:
+    """A project folder with a protocol `bench` and a claim `live`, and a store to fill."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(exist_ok=True)
+        (self.root / "pyproject.toml").write_text('[tool.harness]\nprotocol = "bench"\n')
+        self.declare("runs/bench.yaml", PROTOCOL)
+        self.declare("hypotheses/live.yaml", CLAIM)
+
+    @property
+    def store(self) -> Store:
+        """The project's store."""
+        return Store(self.root / ".harness")
+
+    @property
+    def protocol_text(self) -> str:
+        """The text of the protocol `bench` as it is made."""
+        return PROTOCOL
+
+    @property
+    def claim_text(self) -> str:
+        """The text of the claim `live` as it is made."""
+        return CLAIM
+
+    def declare(self, path: str, text: str) -> Path:
+        """Write a declaration."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def bench(self) -> Bench:
+        """Return a bench that reads the declarations as they are now."""
+        return Bench(find_shelf(self.root), self.store, "bench")
+
+    def results(self, accuracy: Callable[[PlannedRun], float | None], *names: str, base: float = 0.4) -> None:
+        """Commit the bases (at accuracy `base`) and runs that claims need (default: live); None leaves a run out."""
+        bench = self.bench()
+        runs = bench.plan(bench.hypotheses(names or ("live",)), bench.bases(()))
+        for planned in runs.bases:
+            self.base(planned, base)
+        for run in runs.runs:
+            value = accuracy(run)
+            if value is not None:
+                self.run(run, value)
+
+    def base(self, planned: PlannedBase, accuracy: float = 0.4) -> JobDirectory:
+        """Commit a base unless it is there."""
+        job = JobDirectory(self.store.bases / planned.id)
+        if job.manifest() is None:
+            job.create({"id": planned.id, "identity": planned.identity})
+            self.finish(job.path, accuracy)
+        return job
+
+    def run(self, planned: PlannedRun, accuracy: float, **facts: Any) -> JobDirectory:
+        """Commit a run unless it is there."""
+        job = JobDirectory(self.store.runs / planned.id)
+        if job.manifest() is None:
+            job.create({"id": planned.id, "identity": planned.identity})
+            self.finish(job.path, accuracy, **facts)
+        return job
+
+    def finish(self, path: Path, accuracy: float, **facts: Any) -> None:
+        """Claim the job at `path` and commit a result of this accuracy on both splits, in steps of .001."""
+        job = JobDirectory(path)
+        identity = job.spec()["identity"]
+        base = identity["kind"] == "base"
+        looks = [(0 if base else UPDATES, "evaluation")]
+        looks += [(step, "validation") for step in ([0] if base else identity["validate_at"])]
+        shards: dict[str, list[dict[str, Any]]] = {
+            "evaluation": [row for step, split in looks for row in scored(accuracy, step, split)]
+        }
+        if not base:
+            shards["steps"] = [{"step": i, "loss": 1 / i, "reward": accuracy} for i in range(1, UPDATES + 1)]
+        self.commit(job, {**(_base_facts if base else _run_facts)(job.id, accuracy), **facts}, shards)
+
+    def commit(
+        self, job: JobDirectory, facts: Mapping[str, Any], shards: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> None:
+        """Claim a job and commit a result with these facts and rows."""
+        attempt = job.claim({"engine": "test"})
+        assert attempt is not None, f"{job.path} is {job.state()}"
+        write_json(attempt.stage / "result.json", facts)
+        for kind, rows in shards.items():
+            write_shard(attempt.stage, kind, rows)
+        assert attempt.commit()
+        attempt.exit("ok")
+
+    def fail(self, path: Path, message: str) -> None:
+        """Claim the job at `path` and leave it with an error of its own."""
+        attempt = JobDirectory(path).claim({"engine": "test"})
+        assert attempt is not None
+        attempt.exit("error", message)
+
+
+def scored(accuracy: float, step: int, split: str) -> list[dict[str, Any]]:
+    """Return evaluation rows of this accuracy over ten problems; greedy answers are right for the first ones."""
+    right = round(accuracy * PROBLEMS * SAMPLES)
+    return [
+        {
+            "step": step,
+            "split": split,
+            "problem": i,
+            "samples": SAMPLES,
+            "correct": right // PROBLEMS + (i < right % PROBLEMS),
+            "greedy_correct": i < round(accuracy * PROBLEMS),
+        }
+        for i in range(PROBLEMS)
+    ]
+
+
+def _at_once(_: int) -> None:
+    """Stand in for a flush to the disk, which takes most of the time of a small commit."""
+
+
+def _base_facts(job_id: str, accuracy: float) -> dict[str, Any]:
+    scores = {"accuracy": accuracy, "validation_accuracy": accuracy}
+    return {"job": job_id, **scores, "updates": 100, "parameters": 1000, "base_weights": "w", "software": SOFTWARE}
+
+
+def _run_facts(job_id: str, accuracy: float) -> dict[str, Any]:
+    return {
+        "job": job_id,
+        "accuracy": accuracy,
+        "updates": UPDATES,
+        "first_update_norm": 0.25,
+        "final_update_norm": 2.5,
+        "adapter": {"multipliers": [2.0], "trainable_parameters": 100},
+        "base_weights": "w",
+        "base_weights_after": "w",
+        "first_rollouts": {"sha256": hashlib.sha256(job_id.encode()).hexdigest()},
+        "software": SOFTWARE,
+    }
+
+
+Act = Callable[[Path, int], None]
+
+
+@dataclass
+class Scripted:
+    """An executor that does to each job what a script says, given the job's folder and how often it was started."""
+
+    act: Act
+    log: Path = Path("executor.log")
+    started: list[str] = field(default_factory=list[str])
+    """Job ids, in the order in which they were started."""
+    closed: bool = False
+    _queued: list[str] = field(default_factory=list[str])
+    _gone: set[str] = field(default_factory=set[str])
+
+    def submit(self, jobs: Sequence[Path]) -> list[str]:
+        """Queue jobs."""
+        handles = [str(job) for job in jobs]
+        assert not set(handles) & set(self._queued), "submitted twice"
+        self._gone -= set(handles)
+        self._queued += handles
+        return handles
+
+    def poll(self) -> dict[str, Standing]:
+        """Execute the first queued job to its end, and say where all stand."""
+        if self._queued:
+            path = Path(self._queued.pop(0))
+            self.started.append(path.name)
+            self.act(path, self.started.count(path.name))
+            self._gone.add(str(path))
+        standing: dict[str, Standing] = dict.fromkeys(self._gone, "gone")
+        standing.update(dict.fromkeys(self._queued, "queued"))
+        return standing
+
+    def cancel(self, handles: Sequence[str]) -> None:
+        """Nothing here runs long enough to be stopped."""
+        raise AssertionError(f"nobody cancels {handles} in these tests")
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def pytest_report_header() -> str:
+    """Return the versions that results rest on."""
+    return ", ".join(f"{name} {version(name)}" for name in ("torch", "trl", "peft", "duckdb", "pydantic"))
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Return a project of the test's own, with nothing in its store; whether bytes reach the disk is not tested."""
+    monkeypatch.setattr(os, "fsync", _at_once)
+    return Made(tmp_path / "project")
+
+
+@pytest.fixture
+def verdict() -> Verdict:
+    """Return a supported verdict with one prediction, written by hand; vary it with `model_copy(update=...)`."""
+    estimate = Estimate(
+        name="P(collapsed) r=8",
+        unit="probability",
+        value=0.0,
+        low=None,
+        high=1 / 3,
+        refute_low=None,
+        refute_high=0.4,
+        method="by hand",
+        n_runs=5,
+    )
+    cell = CellSummary(name="grpo-lora-r8", planned=5, n_runs=5, mean=0.5, sd=0.1, labels={"trained": 5})
+    prediction = PredictionVerdict(
+        id="live",
+        kind="collapse_probability",
+        role="primary",
+        statement="Runs live.",
+        outcome=Outcome.SUPPORTED,
+        reason=Reason.IN_SUPPORT,
+        detail="collapsed 0/5 at r=8",
+        needs="P < 0.5",
+        alpha=0.05,
+        refute_alpha=0.05,
+        estimates=(estimate,),
+        effect_sizes=(),
+        cells=(cell,),
+    )
+    return Verdict(
+        schema_version=1,
+        hypothesis="claim",
+        title="A title",
+        claim="A claim that says something.",
+        base="llama",
+        base_id="llama64-0123456789ab",
+        base_accuracy=0.1 + 0.2,
+        protocol="bench",
+        outcome=Outcome.SUPPORTED,
+        reading="Supported: live (collapsed 0/5 at r=8).",
+        recipe=("lr 0.001 constant",),
+        collapsed_below=0.075,
+        trained_above=0.36,
+        n_items=500,
+        predictions=(prediction,),
+        cells=(cell,),
+        planned_runs=5,
+        used_runs=5,
+        missing=(),
+        registered=Registered(hash="f" * 64, confirmatory=True, deviations=()),
+        not_shown=("anything else",),
+        inputs="a" * 64,
+        software={"harness": "0"},
+    )
+
+
+@pytest.fixture
+def scripted() -> type[Scripted]:
+    """Return the class of scripted executors."""
+    return Scripted

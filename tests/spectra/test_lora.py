@@ -1,0 +1,147 @@
+"""Spectra of low-rank updates against closed forms and against arithmetic of 50 digits."""
+
+import math
+from typing import Any
+
+import mpmath
+import pytest
+import torch
+
+from harness.spectra import lora_spectrum
+
+
+def factors(m: int, n: int, r: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    draw = {"generator": generator, "dtype": torch.float64}
+    return torch.randn(m, r, **draw), torch.randn(r, n, **draw)
+
+
+def orthonormal(rows: int, r: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(rows, r, generator=generator, dtype=torch.float64)).Q
+
+
+def exact(b: torch.Tensor, a: torch.Tensor, multiplier: float) -> list[Any]:
+    """Return the singular values of multiplier * B A by 50-digit arithmetic on the very same binary numbers."""
+    with mpmath.workdps(50):
+        product = mpmath.mpf(multiplier) * mpmath.matrix(b.tolist()) * mpmath.matrix(a.tolist())
+        return list(mpmath.svd_r(product, compute_uv=False))
+
+
+def test_a_condition_of_1e8_keeps_every_digit_of_the_smallest_value() -> None:
+    """Columns of 1, 1e-4 and 1e-8 put eight orders between the values.
+
+    Forming the product in float64 first would leave an error of 1e-16 of the largest value, 1e-8 of the smallest.
+    """
+    b, a = factors(7, 5, 3)
+    b, a = b * torch.tensor([1.0, 1e-2, 1e-4]), a * torch.tensor([[1.0], [1e-2], [1e-4]])
+    found = lora_spectrum(b, a, 1.7)
+    expected = exact(b, a, 1.7)[:3]
+    assert 1e7 < float(expected[0] / expected[2]) < 1e10
+    for value, truth in zip(found.singular_values, expected, strict=True):
+        assert value == pytest.approx(float(truth), rel=1e-11)
+    with mpmath.workdps(50):
+        total = sum(expected)
+        entropy = -sum(s / total * mpmath.log(s / total) for s in expected)
+        energy = sum(s**2 for s in expected)
+        assert found.frobenius == pytest.approx(float(mpmath.sqrt(energy)), rel=1e-13)
+        assert found.effective_rank == pytest.approx(float(mpmath.exp(entropy)), rel=1e-13)
+        assert found.stable_rank == pytest.approx(float(energy / expected[0] ** 2), rel=1e-13)
+        assert found.top1_energy == pytest.approx(float(expected[0] ** 2 / energy), rel=1e-13)
+
+
+@pytest.mark.parametrize(("m", "n", "r"), [(6, 6, 2), (9, 4, 3), (4, 9, 3), (4, 5, 8), (5, 4, 8), (3, 3, 3), (1, 7, 1)])
+def test_there_are_as_many_values_as_the_product_can_have(m: int, n: int, r: int) -> None:
+    b, a = factors(m, n, r)
+    found = lora_spectrum(b, a, 0.5)
+    assert (found.rows, found.columns) == (m, n)
+    assert len(found.singular_values) == min(m, n, r)
+    truth = [float(value) for value in exact(b, a, 0.5)][: min(m, n, r)]
+    assert found.singular_values == pytest.approx(truth, rel=1e-11)
+    assert list(found.singular_values) == sorted(found.singular_values, reverse=True)
+    assert found.frobenius == pytest.approx(float(torch.linalg.norm(0.5 * b @ a)), rel=1e-13)
+
+
+@pytest.mark.parametrize("r", [1, 2, 5])
+@pytest.mark.parametrize("multiplier", [2.0, -0.25])
+def test_equal_values_have_the_rank_as_effective_and_stable_rank(r: int, multiplier: float) -> None:
+    # orthonormal columns times orthonormal rows: every singular value is the multiplier's size
+    found = lora_spectrum(orthonormal(8, r, 1), orthonormal(6, r, 2).T, multiplier)
+    assert found.singular_values == pytest.approx([abs(multiplier)] * r, rel=1e-13)
+    assert found.effective_rank == pytest.approx(r, rel=1e-13)
+    assert found.stable_rank == pytest.approx(r, rel=1e-13)
+    assert found.top1_energy == pytest.approx(1 / r, rel=1e-13)
+    assert found.frobenius == pytest.approx(abs(multiplier) * math.sqrt(r), rel=1e-13)
+
+
+def test_values_of_three_and_four() -> None:
+    b, a = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]), torch.eye(2)
+    found = lora_spectrum(b, a, 1.0)
+    assert found.singular_values == pytest.approx((4.0, 3.0), rel=1e-15)
+    assert found.frobenius == pytest.approx(5.0, rel=1e-15)
+    assert found.stable_rank == pytest.approx(25 / 16, rel=1e-15)
+    assert found.top1_energy == pytest.approx(16 / 25, rel=1e-15)
+    shares = (3 / 7, 4 / 7)
+    assert found.effective_rank == pytest.approx(math.prod(share**-share for share in shares), rel=1e-15)
+
+
+def test_dependent_columns_leave_values_of_rounding_size_only() -> None:
+    b, a = factors(6, 5, 3)
+    b[:, 2] = b[:, 0] - 2 * b[:, 1]
+    found = lora_spectrum(b, a, 1.0)
+    truth = [float(value) for value in exact(b, a, 1.0)]
+    assert found.singular_values[:2] == pytest.approx(truth[:2], rel=1e-13)
+    assert found.singular_values[2] < 1e-14 * found.singular_values[0]
+    assert found.effective_rank is not None
+    assert 1 < found.effective_rank <= 2 + 1e-12
+
+
+@pytest.mark.parametrize("zeroed", ["b", "a", "multiplier"])
+def test_no_update_has_no_shape(zeroed: str) -> None:
+    b, a = factors(4, 3, 2)
+    b, a = (b * 0 if zeroed == "b" else b), (a * 0 if zeroed == "a" else a)
+    found = lora_spectrum(b, a, 0.0 if zeroed == "multiplier" else 2.0)
+    assert found.singular_values == (0.0, 0.0)
+    assert found.frobenius == 0.0
+    assert (found.effective_rank, found.stable_rank, found.top1_energy) == (None, None, None)
+
+
+def test_float32_factors_are_computed_in_float64() -> None:
+    b, a = factors(6, 5, 3)
+    single = lora_spectrum(b.float(), a.float(), 1.0)
+    assert single == lora_spectrum(b.float().double(), a.float().double(), 1.0)
+    assert single != lora_spectrum(b, a, 1.0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("which", ["b", "a"])
+def test_what_is_no_number_has_no_spectrum(bad: float, which: str) -> None:
+    b, a = factors(4, 3, 2)
+    (b if which == "b" else a)[0, 1] = bad
+    with pytest.raises(ValueError, match="holds NaN or infinity"):
+        lora_spectrum(b, a, 1.0)
+
+
+def test_a_multiplier_that_is_no_number_has_no_spectrum() -> None:
+    b, a = factors(4, 3, 2)
+    with pytest.raises(ValueError, match="multiplier nan"):
+        lora_spectrum(b, a, float("nan"))
+
+
+def test_factors_that_share_no_rank_raise_with_their_shapes() -> None:
+    with pytest.raises(ValueError, match=r"\(4, 2\) and \(3, 5\) share no rank"):
+        lora_spectrum(torch.ones(4, 2), torch.ones(3, 5), 1.0)
+
+
+def test_nothing_is_asked_of_autograd() -> None:
+    b, a = factors(4, 3, 2)
+    assert lora_spectrum(b.requires_grad_(), a.requires_grad_(), 1.0).frobenius > 0
+
+
+def test_tiny_updates_are_not_taken_for_none() -> None:
+    """Values of 1e-170 have squares below the smallest float64, so their energy must not be formed directly."""
+    found = lora_spectrum(orthonormal(6, 2, 1), orthonormal(6, 2, 2).T, 1e-170)
+    assert found.singular_values == pytest.approx([1e-170] * 2, rel=1e-13, abs=0)
+    assert found.effective_rank == pytest.approx(2, rel=1e-13)
+    assert found.stable_rank == pytest.approx(2, rel=1e-13)
+    assert found.frobenius == pytest.approx(math.sqrt(2) * 1e-170, rel=1e-13, abs=0)
