@@ -47,15 +47,9 @@ from harness.spec.shelf import Shelf, find_shelf
 
 PLAIN = Path(__file__).with_name("plain_grpo.py")
 ENVIRONMENT = {**os.environ, **THREADS, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-SET_BY_HARNESS = {
-    "report_to": "none",
-    "logging_strategy": "steps",
-    "logging_steps": 1,
-    "save_strategy": "no",
-    "disable_tqdm": True,
-}
-RANKS = (8, 128)
-START_RUNS = 6
+SILENT = {"report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+SET_BY_HARNESS = {**SILENT, "logging_strategy": "steps", "logging_steps": 1}
+RANKS, START_RUNS = (8, 128), 6
 
 
 @dataclass(frozen=True)
@@ -102,15 +96,15 @@ class Bench:
         parameters = output / "parameters.json"
         write_json(parameters, self._parameters(run, output))
         began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, str(PLAIN), str(parameters)], env=ENVIRONMENT, capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, str(PLAIN), str(parameters)]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
         return {**json.loads(done.stdout.splitlines()[-1]), "wall_seconds": time.monotonic() - began}
 
     def _parameters(self, run: PlannedRun, output: Path) -> dict[str, Any]:
         adapter, recipe, parts = run.cell.adapter, self.protocol.recipe, splits(self.protocol.task)
+        own = {"seed": run.identity["seed"], "output_dir": str(output / "trainer")}
         return {
             "algorithm": run.cell.algorithm,
             "base": str(self.cache.bases / run.base.id / "result"),
@@ -118,12 +112,7 @@ class Bench:
             "evaluation": [[item.prompt, item.answer] for item in parts.evaluation],
             "samples_per_problem": self.protocol.evaluation.samples_per_problem,
             "temperature": self.protocol.evaluation.temperature,
-            "trainer": {
-                **run.identity["trainer"],
-                **SET_BY_HARNESS,
-                "seed": run.identity["seed"],
-                "output_dir": str(output / "trainer"),
-            },
+            "trainer": {**run.identity["trainer"], **SET_BY_HARNESS, **own},
             "lora": {
                 "task_type": "CAUSAL_LM",
                 "r": adapter.rank,
