@@ -4,6 +4,8 @@ The generator is seeded and torch's own is left untouched, so that scoring in th
 An answer is correct if it is the exact string, followed at once by the end-of-sequence token.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,15 +29,9 @@ def evaluate(
     split: str,
 ) -> list[dict[str, Any]]:
     """Return one row a problem, as `record.shards.EVALUATION` describes them; equal seeds give equal rows."""
-    training = model.training
-    model.eval()
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.inference_mode(), torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    with _apart(model, seed):
+        sampled = _sampled(model, tokenizer, items, plan)
         greedy = _correct(model, tokenizer, items, do_sample=False)
-        repeated = tuple(item for item in items for _ in range(plan.samples_per_problem))
-        sampled = _correct(model, tokenizer, repeated, do_sample=True, temperature=plan.temperature, top_k=0, top_p=1.0)
-    model.train(training)
     n = plan.samples_per_problem
     return [
         {
@@ -50,9 +46,37 @@ def evaluate(
     ]
 
 
+def sampled_accuracy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, items: tuple[Item, ...], plan: Evaluation, seed: int
+) -> float:
+    """Return the share of sampled answers that are correct, without the most likely ones and without rows."""
+    with _apart(model, seed):
+        sampled = _sampled(model, tokenizer, items, plan)
+    return sum(sampled) / len(sampled)
+
+
 def accuracy(rows: list[dict[str, Any]]) -> float:
     """Return the share of sampled answers that are correct: the mean over problems of each problem's mean."""
     return sum(row["correct"] for row in rows) / sum(row["samples"] for row in rows)
+
+
+@contextmanager
+def _apart(model: PreTrainedModel, seed: int) -> Iterator[None]:
+    """Put the model into evaluation under a generator of its own, and both back as they were."""
+    training = model.training
+    model.eval()
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.inference_mode(), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+    model.train(training)
+
+
+def _sampled(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, items: tuple[Item, ...], plan: Evaluation
+) -> list[bool]:
+    repeated = tuple(item for item in items for _ in range(plan.samples_per_problem))
+    return _correct(model, tokenizer, repeated, do_sample=True, temperature=plan.temperature, top_k=0, top_p=1.0)
 
 
 def _correct(

@@ -22,7 +22,7 @@ from harness.spec import BaseRecipe, Task
 from harness.spec.protocol import Evaluation
 from harness.train.adapters import frozen_hash
 from harness.train.base import pretrain
-from harness.train.evaluate import accuracy, evaluate
+from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
 from harness.train.progress import Heartbeat
 from harness.train.run import train_run
 from harness.train.tokenizer import character_tokenizer
@@ -100,8 +100,10 @@ def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat) -> dict[s
     def score(model: Any, split: str) -> list[dict[str, Any]]:
         return evaluate(model, tokenizer, getattr(parts, split), plan, seed, step=0, split=split)
 
+    once = plan.model_copy(update={"samples_per_problem": 1})
+
     def look(model: Any, step: int) -> float:
-        return accuracy(score(model, "validation"))
+        return sampled_accuracy(model, tokenizer, parts.validation, once, seed)
 
     model = pretrain(recipe, parts.pretraining, tokenizer, on_step, look)
     heartbeat.tell(phase="scoring")
