@@ -7,8 +7,8 @@ moments, one of its workers, its server or the command itself gets SIGKILL; a co
 every kill is spent and one has finished. One kill is kept for the command while it decides. Only descendants of the
 started command are ever killed. Linux only: processes are looked up in /proc.
 
-What is compared: the verdict without its `inputs` (a hash that covers the time of registration), the ids of all jobs,
-and the bytes of every committed file except the manifest (which holds the number of the attempt).
+What is compared: the whole verdict, its hash of all inputs among it, the ids of all jobs, and the bytes of every
+committed file except the manifest (which holds the number of the attempt).
 """
 
 import argparse
@@ -167,11 +167,6 @@ def disturbed(trial: Trial, kills: Kills) -> tuple[dict[str, Any], int]:
     raise RuntimeError(f"no command finished in {starts} starts: {trial.complaints.read_text()}")
 
 
-def comparable(said: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the verdicts without what holds the time of registration."""
-    return [{key: value for key, value in verdict.items() if key != "inputs"} for verdict in said["verdicts"]]
-
-
 def chaos(arguments: tuple[str, ...], folder: Path, scratch: Path, kills: Kills) -> dict[str, Any]:
     """Run both trials and return what came of it."""
     calm = Trial(arguments, Store(scratch / "undisturbed"), folder)
@@ -191,7 +186,7 @@ def chaos(arguments: tuple[str, ...], folder: Path, scratch: Path, kills: Kills)
         "differing_files": sorted(
             f"{j}/{f}" for j in ours.keys() & theirs.keys() for f in differing(ours[j], theirs[j])
         ),
-        "verdicts_equal": comparable(said) == comparable(expected),
+        "verdicts_equal": said["verdicts"] == expected["verdicts"],
         "outcomes": [verdict["outcome"] for verdict in said["verdicts"]],
         "survivors": wild.survivors() + calm.survivors(),
     }
