@@ -5,7 +5,7 @@ Bases are replicated: each gets a verdict of its own, whose runs vary the traini
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -79,7 +79,7 @@ def decided(evidence: Evidence) -> Verdict:
         base_accuracy=scores.base_accuracy,
         protocol=bench.protocol_name,
         outcome=outcome,
-        reading=reading,
+        reading=reading + _auxiliary(predictions),
         recipe=_recipe(evidence),
         collapsed_below=scores.collapsed_below,
         trained_above=scores.trained_above,
@@ -94,6 +94,12 @@ def decided(evidence: Evidence) -> Verdict:
         inputs=evidence.inputs,
         software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **_run_software(evidence)},
     )
+
+
+def _auxiliary(predictions: Sequence[PredictionVerdict]) -> str:
+    """Return what the auxiliary predictions came to, as a sentence to follow the reading; empty without any."""
+    said = ", ".join(f"{p.id} {p.outcome}" for p in predictions if p.role == "auxiliary")
+    return f" Auxiliary: {said}." if said else ""
 
 
 def _scores(evidence: Evidence) -> _Scores:
