@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 
 from harness.campaign.bench import Bench
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 
 
 @click.group()
@@ -18,7 +18,7 @@ def command() -> None:
 
 
 @command.command()
-@json_option
+@output_options
 @pass_session
 def path(session: Session) -> int:
     """Print where the index is."""
@@ -28,7 +28,7 @@ def path(session: Session) -> int:
 
 @command.command()
 @click.argument("sql")
-@json_option
+@output_options
 @pass_session
 def query(session: Session, sql: str) -> int:
     """Run one read-only query and print its rows (CSV, or JSON objects with --json)."""
@@ -52,7 +52,7 @@ def query(session: Session, sql: str) -> int:
 
 
 @command.command()
-@json_option
+@output_options
 @pass_session
 def rebuild(session: Session) -> int:
     """Make the index again from the records."""

@@ -2,12 +2,12 @@
 
 import click
 
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
 
 
 @click.command()
-@json_option
+@output_options
 @pass_session
 def command(session: Session) -> int:
     """List hypotheses, protocols and measures in reach."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
-from harness.cli.session import Session, json_option
+from harness.cli.session import Session, output_options
 
 COMMANDS = {
     "test": "Run what a claim needs, decide, and print the verdict card.",
@@ -50,17 +50,16 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "HARNESS"})
 @click.option("-C", "directory", type=click.Path(path_type=Path), default=Path("."), help="Work as if started there.")
 @click.option("--store", type=click.Path(path_type=Path), envvar="HARNESS_STORE", help="Records (default: .harness).")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@json_option
+@output_options
 @click.version_option(__version__, prog_name="harness")
 @click.pass_context
-def cli(ctx: click.Context, directory: Path, store: Path | None, quiet: bool) -> None:
+def cli(ctx: click.Context, directory: Path, store: Path | None) -> None:
     """A laboratory bench for claims about RLVR and parameter-efficient fine-tuning.
 
     `harness test rank-collapse` runs what the claim needs and ends with a verdict. Repeating a command resumes it.
     """
     session = ctx.ensure_object(Session)
-    session.directory, session.chosen_store, session.quiet = directory, store, quiet
+    session.directory, session.chosen_store = directory, store
 
 
 def main(arguments: list[str] | None = None) -> None:

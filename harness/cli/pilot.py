@@ -6,13 +6,13 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import FAILED, executor
-from harness.cli.session import Session, json_option, pass_session, protocol_option, workers_option
+from harness.cli.session import Session, output_options, pass_session, protocol_option, workers_option
 
 
 @click.command()
 @protocol_option
 @workers_option
-@json_option
+@output_options
 @pass_session
 def command(session: Session, protocol: str | None, workers: int | None) -> int:
     """Run the protocol's pilot, on a base, a split and seeds of its own, and print what its rule chooses."""

@@ -6,7 +6,7 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import asked
-from harness.cli.session import Session, json_option, models_option, pass_session, protocol_option
+from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import Difference, PlannedRun, RunSet, nearest
 from harness.record.job import JobDirectory, State
 
@@ -16,7 +16,7 @@ from harness.record.job import JobDirectory, State
 @protocol_option
 @models_option
 @click.option("--why", metavar="RUN", help="Why this run is needed, and how it differs from the nearest that exists.")
-@json_option
+@output_options
 @pass_session
 def command(
     session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], why: str | None

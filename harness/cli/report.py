@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 from harness.record.atomic import write_text
 from harness.record.verdict_files import latest
 
@@ -12,7 +12,7 @@ from harness.record.verdict_files import latest
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder (.harness/report).")
-@json_option
+@output_options
 @pass_session
 def command(session: Session, names: tuple[str, ...], output: Path | None) -> int:
     r"""Write a booktabs table for each stored verdict, ready for \input in an appendix."""

@@ -4,7 +4,7 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
-from harness.cli.session import Session, json_option, models_option, pass_session, protocol_option, workers_option
+from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option, workers_option
 
 
 @click.command()
@@ -12,7 +12,7 @@ from harness.cli.session import Session, json_option, models_option, pass_sessio
 @protocol_option
 @models_option
 @workers_option
-@json_option
+@output_options
 @pass_session
 def command(
     session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], workers: int | None

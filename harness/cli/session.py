@@ -71,15 +71,22 @@ class Session:
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
-def json_option(function: F) -> F:
-    """Add --json, which is understood before and after the command's name."""
+def output_options(function: F) -> F:
+    """Add --json and --quiet, which are understood before and after the command's name."""
 
-    def chosen(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    def as_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         session = ctx.ensure_object(Session)
         session.json = session.json or value
 
+    def quiet(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        session = ctx.ensure_object(Session)
+        session.quiet = session.quiet or value
+
     text = "Standard output is JSON only."
-    return click.option("--json", is_flag=True, expose_value=False, callback=chosen, help=text)(function)
+    function = click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=quiet, help="No progress.")(
+        function
+    )
+    return click.option("--json", is_flag=True, expose_value=False, callback=as_json, help=text)(function)
 
 
 def protocol_option(function: F) -> F:

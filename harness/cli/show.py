@@ -6,7 +6,7 @@ from typing import Any, cast
 import click
 from pydantic import BaseModel
 
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError, Protocol
 from harness.spec.declared import Declared
 from harness.spec.trainer import TRAINERS, trainer_fields
@@ -14,7 +14,7 @@ from harness.spec.trainer import TRAINERS, trainer_fields
 
 @click.command()
 @click.argument("name")
-@json_option
+@output_options
 @pass_session
 def command(session: Session, name: str) -> int:
     """Show the hypothesis or protocol NAME; `# default` marks what its file does not say."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.verdict_files import latest
@@ -17,7 +17,7 @@ EVERY = 2.0
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Look again every two seconds.")
-@json_option
+@output_options
 @pass_session
 def command(session: Session, watch: bool) -> int:
     """Show how many bases and runs are done, at work, interrupted or failed, and the stored verdicts."""

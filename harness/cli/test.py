@@ -7,8 +7,8 @@ from harness.campaign.verdicts import verdict_on
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
 from harness.cli.session import (
     Session,
-    json_option,
     models_option,
+    output_options,
     pass_session,
     protocol_option,
     workers_option,
@@ -29,7 +29,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 @workers_option
 @click.option("--no-run", is_flag=True, help="Decide on the runs that exist; execute none.")
 @click.option("--gate", is_flag=True, help="Exit 0 supported, 10 refuted, 11 inconclusive, 12 untested.")
-@json_option
+@output_options
 @pass_session
 def command(
     session: Session,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
 from harness.spec.shelf import Shelf
 
@@ -15,7 +15,7 @@ MISTAKES = 2
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH...]")
-@json_option
+@output_options
 @pass_session
 def command(session: Session, paths: tuple[Path, ...]) -> int:
     """Check the declarations in PATH (files in hypotheses/ and runs/), or all in reach."""

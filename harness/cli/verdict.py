@@ -2,14 +2,14 @@
 
 import click
 
-from harness.cli.session import Session, json_option, pass_session
+from harness.cli.session import Session, output_options, pass_session
 from harness.publish.card import card
 from harness.record.verdict_files import as_json, latest
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@json_option
+@output_options
 @pass_session
 def command(session: Session, names: tuple[str, ...]) -> int:
     """Print the newest stored verdict of each claim NAME (all without one) on each base and protocol."""
