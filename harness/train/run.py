@@ -71,12 +71,7 @@ def train_run(
         "callbacks": [log, watch],
     }
     began = time.process_time()
-    if cell.algorithm == "grpo":
-        rewards: list[Any] = [reward]
-        trainer: Any = GRPOTrainer(reward_funcs=rewards, train_dataset=_prompts(parts.training), **common)
-    else:
-        trainer = SFTTrainer(train_dataset=_demonstrations(parts.training), **common)
-    trainer.remove_callback(PrinterCallback)
+    trainer = _trainer(cell, parts.training, reward, common)
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
     adapter_at_start = update_norm(trainer.model)
     trainer.train()
@@ -106,6 +101,16 @@ def train_run(
         "trainer": record,
     }
     return facts, spent
+
+
+def _trainer(cell: Cell, items: tuple[Item, ...], reward: ExactAnswer, common: dict[str, Any]) -> Any:
+    if cell.algorithm == "grpo":
+        rewards: list[Any] = [reward]
+        trainer: Any = GRPOTrainer(reward_funcs=rewards, train_dataset=_prompts(items), **common)
+    else:
+        trainer = SFTTrainer(train_dataset=_demonstrations(items), **common)
+    trainer.remove_callback(PrinterCallback)  # without a progress bar it would print every log
+    return trainer
 
 
 def _save(policy: Any, stage: Path, base_id: str) -> None:
