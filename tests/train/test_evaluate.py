@@ -6,7 +6,7 @@ import torch
 
 from harness.source import Item
 from harness.spec.protocol import Evaluation
-from harness.train.evaluate import BATCH, accuracy, evaluate
+from harness.train.evaluate import BATCH, accuracy, evaluate, sampled_accuracy
 from harness.train.tokenizer import character_tokenizer
 
 TOKENIZER = character_tokenizer()
@@ -60,7 +60,7 @@ def test_counts_belong_to_their_problem() -> None:
 def test_sampling_is_at_the_declared_temperature_and_untruncated() -> None:
     model = Scripted("3", lambda: "3")
     scored(model, (Item("1+2=", "3"),))
-    greedy, sampled = model.asked
+    sampled, greedy = model.asked
     assert (greedy["do_sample"], greedy["rows"]) == (False, 1)
     assert (sampled["do_sample"], sampled["rows"]) == (True, 3)
     assert (sampled["temperature"], sampled["top_k"], sampled["top_p"]) == (0.7, 0, 1.0)
@@ -87,7 +87,7 @@ def test_more_problems_than_a_batch_are_all_scored() -> None:
     model = Scripted("3", lambda: "3")
     rows = scored(model, items)
     assert [row["correct"] for row in rows] == [3 if i % 3 else 0 for i in range(BATCH + 5)]
-    assert [asked["rows"] for asked in model.asked][:2] == [BATCH, 5]
+    assert [asked["rows"] for asked in model.asked][-2:] == [BATCH, 5]
 
 
 def test_a_real_model_repeats_with_its_seed_and_leaves_the_generator(pocket) -> None:
@@ -102,3 +102,14 @@ def test_a_real_model_repeats_with_its_seed_and_leaves_the_generator(pocket) -> 
     assert first == again
     assert [row["correct"] for row in first] != [row["correct"] for row in other]
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_look_gives_the_accuracy_of_the_full_score(pocket) -> None:
+    from harness.train.base import new_model
+
+    torch.manual_seed(0)
+    model = new_model(pocket.bases["llama"], TOKENIZER)
+    items = tuple(Item(f"{i}+0=", str(i)) for i in range(10)) * 20
+    rows = scored(model, items, 5)
+    assert accuracy(rows) > 0
+    assert sampled_accuracy(model, TOKENIZER, items, THREE, 5) == accuracy(rows)
