@@ -13,14 +13,25 @@ import numpy as np
 
 from harness import __version__
 from harness.campaign.bench import Bench
-from harness.decide import CellSample, conjunction, decide, label, summary
+from harness.decide import CellSample, conjunction, decide, item_variance, label, summary
 from harness.plan import PlannedBase, PlannedRun, RunSet, registration_hash
-from harness.record.verdict import CellSummary, MissingRun, PredictionVerdict, Registered, RunLabel, Verdict
+from harness.record.verdict import (
+    CellSummary,
+    MissingRun,
+    Outcome,
+    PredictionVerdict,
+    Reason,
+    Registered,
+    RunLabel,
+    Verdict,
+)
 from harness.spec import Cell, Hypothesis
 from harness.spec.protocol import prompts_per_update
 from harness.store import Response, query, refresh, responses
 
 SCHEMA = 1
+FLOOR = 5.0
+"""Standard errors of item sampling that a base must be above zero before a fall from it, or none, means anything."""
 LIBRARIES = ("numpy", "scipy", "statsmodels")
 
 
@@ -53,6 +64,10 @@ class _Scores:
     values: Mapping[str, Mapping[str, Response]]
     """By measure, then by run."""
 
+    def base_at_floor(self) -> bool:
+        """Return whether the base's accuracy is within `FLOOR` item-sampling standard errors of zero."""
+        return self.base_accuracy <= FLOOR * item_variance(self.base_accuracy, self.n_items) ** 0.5
+
 
 def decided(evidence: Evidence) -> Verdict:
     """Return the verdict; raise RuntimeError where the base itself has no result."""
@@ -66,7 +81,8 @@ def decided(evidence: Evidence) -> Verdict:
             name: _sample(evidence, cell, prediction.measure, scores, hypothesis.design.seeds)
             for name, cell in cells.items()
         }
-        predictions.append(decide(prediction, samples, hypothesis.refute_alpha(prediction)))
+        decision = decide(prediction, samples, hypothesis.refute_alpha(prediction))
+        predictions.append(_at_floor(decision, scores) if scores.base_at_floor() else decision)
     outcome, reading = conjunction(predictions)
     missing = _missing(evidence)
     return Verdict(
@@ -94,6 +110,15 @@ def decided(evidence: Evidence) -> Verdict:
         inputs=evidence.inputs,
         software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **_run_software(evidence)},
     )
+
+
+def _at_floor(decision: PredictionVerdict, scores: _Scores) -> PredictionVerdict:
+    """Return a decision that supported or refuted as inconclusive: from the floor nothing can fall."""
+    if decision.outcome not in (Outcome.SUPPORTED, Outcome.REFUTED):
+        return decision
+    detail = f"base accuracy {scores.base_accuracy:.3f} on {scores.n_items} problems; {decision.detail}"
+    changed = {"outcome": Outcome.INCONCLUSIVE, "reason": Reason.AT_FLOOR, "detail": detail}
+    return decision.model_copy(update=changed)
 
 
 def _auxiliary(predictions: Sequence[PredictionVerdict]) -> str:

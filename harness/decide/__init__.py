@@ -4,8 +4,8 @@ Declarations and arrays in, records out. Nothing here reads a file, knows a data
 """
 
 from harness.decide.claim import conjunction
-from harness.decide.contrasts import ContrastFit, contrast
+from harness.decide.contrasts import ContrastFit, contrast, item_variance
 from harness.decide.prediction import decide
 from harness.decide.sample import CellSample, label, summary
 
-__all__ = ["CellSample", "ContrastFit", "conjunction", "contrast", "decide", "label", "summary"]
+__all__ = ["CellSample", "ContrastFit", "conjunction", "contrast", "decide", "item_variance", "label", "summary"]

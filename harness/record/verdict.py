@@ -35,6 +35,8 @@ class Reason(StrEnum):
     """A t interval for the mean of a bimodal cell is not trustworthy, so none decides."""
     MISSING_RUNS = "missing runs could change it"
     """Planned runs are missing and the outcome is not the same whatever they would have given."""
+    AT_FLOOR = "assumption failed: the base is at the floor"
+    """The base scores no better than chance would, so nothing can fall and keeping up says nothing."""
     NO_RUNS = "no runs"
     """At least one arm has no run at all."""
 

@@ -9,7 +9,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.verdicts import verdict_on
 from harness.plan import PlannedRun
 from harness.record.job import JobDirectory
-from harness.record.verdict import Outcome, Verdict
+from harness.record.verdict import Outcome, Reason, Verdict
 from harness.record.verdict_files import latest
 
 if TYPE_CHECKING:
@@ -74,6 +74,21 @@ def test_a_world_without_collapse_refutes_it(made: "Made") -> None:
     outcomes = {said.id: said.outcome for said in verdict.predictions}
     assert outcomes["low-ranks-live"] is Outcome.SUPPORTED
     assert outcomes["high-ranks-collapse"] is Outcome.REFUTED
+
+
+def test_from_the_floor_nothing_is_supported_or_refuted(made: "Made") -> None:
+    """Five item errors at 18 of 500: 5 x sqrt(.0378 x .9622 / 500) = .043, above .036; at 28: .052, below .056."""
+    made.results(lambda run: 0.0, "rank-collapse", base=0.036)
+    verdict = decided(made.bench(), "rank-collapse")
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert {p.outcome for p in verdict.predictions} == {Outcome.INCONCLUSIVE}
+    assert verdict.predictions[1].reason is Reason.AT_FLOOR
+    assert "base accuracy 0.036 on 500 problems; collapsed 5/5" in verdict.predictions[1].detail
+
+
+def test_just_above_the_floor_is_decided(made: "Made") -> None:
+    made.results(lambda run: 0.0, "rank-collapse", base=0.056)
+    assert decided(made.bench(), "rank-collapse").predictions[1].outcome is Outcome.SUPPORTED
 
 
 def test_a_rank_that_collapses_half_the_time_leaves_it_open(made: "Made") -> None:
