@@ -88,7 +88,7 @@ def _status(arguments: list[str] | None) -> int:
     try:
         return cli.main(args=arguments, prog_name="harness", standalone_mode=False) or OK
     except ValueError as error:
-        from harness.record.job import IntegrityError  # these take 0.1 s, which --help does not need
+        from harness.record.atomic import IntegrityError  # these take 0.1 s, which --help does not need
         from harness.spec import DeclarationError
 
         if not isinstance(error, DeclarationError | IntegrityError):

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 
+class IntegrityError(ValueError):
+    """A committed record is not what was committed; the text names file, rule and remedy."""
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` so that a reader sees the old file or the new one, never a part."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -36,11 +40,17 @@ def create_json(path: Path, value: Any) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """Return the value in a JSON file, or None where there is no such file."""
+    """Return the value in a JSON file, or None where there is no such file.
+
+    Raises:
+        IntegrityError: the file holds no JSON; what is written here appears whole, so something else wrote it.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise IntegrityError(f"{path}: damaged ({error}). Restore it, or remove {path.parent} and repeat.") from None
 
 
 def sync(path: Path) -> None:

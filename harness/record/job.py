@@ -20,14 +20,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.record.atomic import create_json, read_json, sha256, sync, write_json
+from harness.record.atomic import IntegrityError, create_json, read_json, sha256, sync, write_json
 
 STALE = 300.0
 """Seconds without a heartbeat after which an attempt on another host counts as dead (NFS caches up to 60)."""
-
-
-class IntegrityError(ValueError):
-    """A committed record is not what was committed; the text names file, rule and remedy."""
 
 
 class State(StrEnum):

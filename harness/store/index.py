@@ -19,8 +19,8 @@ from typing import Any
 
 import duckdb
 
-from harness.record.atomic import read_json
-from harness.record.job import IntegrityError, JobDirectory
+from harness.record.atomic import IntegrityError, read_json
+from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
 from harness.spec.canonical import digest

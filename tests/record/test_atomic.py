@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record.atomic import create_json, read_json, sha256, write_json, write_text
+from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json, write_text
 
 RACE = """
 import sys
@@ -95,3 +95,10 @@ def test_an_absent_file_is_none_and_a_broken_one_is_an_error(tmp_path: Path) -> 
 def test_the_checksum_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_damaged_file_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text("{")
+    with pytest.raises(IntegrityError, match=r"spec.json: damaged .* Restore it, or remove"):
+        read_json(tmp_path / "spec.json")
+    assert read_json(tmp_path / "absent.json") is None
