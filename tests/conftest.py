@@ -69,6 +69,9 @@ SOFTWARE = dict.fromkeys(("torch", "transformers", "trl", "peft"), "1.0")
 UPDATES = 20
 PROBLEMS, SAMPLES = 10, 100
 
+Shards = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Rows by kind."""
+
 
 @dataclass
 class Made:
@@ -127,16 +130,23 @@ class Made:
             self.finish(job.path, accuracy)
         return job
 
-    def run(self, planned: PlannedRun, accuracy: float, **facts: Any) -> JobDirectory:
+    def run(
+        self, planned: PlannedRun, accuracy: float, kept: Shards | None = None, weights: bytes = b"", **facts: Any
+    ) -> JobDirectory:
         """Commit a run unless it is there."""
         job = JobDirectory(self.store.runs / planned.id)
         if job.manifest() is None:
             job.create({"id": planned.id, "identity": planned.identity})
-            self.finish(job.path, accuracy, **facts)
+            self.finish(job.path, accuracy, kept, weights, **facts)
         return job
 
-    def finish(self, path: Path, accuracy: float, **facts: Any) -> None:
-        """Claim the job at `path` and commit a result of this accuracy on both splits, in steps of .001."""
+    def finish(
+        self, path: Path, accuracy: float, kept: Shards | None = None, weights: bytes = b"", **facts: Any
+    ) -> None:
+        """Claim the job at `path` and commit a result of this accuracy on both splits, in steps of .001.
+
+        Rows in `kept` stand in place of those made up for their kind; without `weights` there is no adapter file.
+        """
         job = JobDirectory(path)
         identity = job.spec()["identity"]
         base = identity["kind"] == "base"
@@ -147,17 +157,18 @@ class Made:
         }
         if not base:
             shards["steps"] = [{"step": i, "loss": 1 / i, "reward": accuracy} for i in range(1, UPDATES + 1)]
-        self.commit(job, {**(_base_facts if base else _run_facts)(job.id, accuracy), **facts}, shards)
+        said = {**(_base_facts if base else _run_facts)(job.id, accuracy), **facts}
+        self.commit(job, said, {**shards, **(kept or {})}, weights)
 
-    def commit(
-        self, job: JobDirectory, facts: Mapping[str, Any], shards: Mapping[str, Sequence[Mapping[str, Any]]]
-    ) -> None:
+    def commit(self, job: JobDirectory, facts: Mapping[str, Any], shards: Shards, weights: bytes = b"") -> None:
         """Claim a job and commit a result with these facts and rows."""
         attempt = job.claim({"engine": "test"})
         assert attempt is not None, f"{job.path} is {job.state()}"
         write_json(attempt.stage / "result.json", facts)
         for kind, rows in shards.items():
             write_shard(attempt.stage, kind, rows)
+        if weights:
+            (attempt.stage / "adapter_model.safetensors").write_bytes(weights)
         assert attempt.commit()
         attempt.exit("ok")
 
@@ -285,10 +296,21 @@ def verdict() -> Verdict:
         statement="Runs live.",
         outcome=Outcome.SUPPORTED,
         reason=Reason.IN_SUPPORT,
+        how=None,
         detail="collapsed 0/5 at r=8",
         needs="P < 0.5",
         alpha=0.05,
         refute_alpha=0.05,
+        look=1,
+        looks=(5,),
+        settled=True,
+        p_support=0.03125,
+        p_refute=None,
+        attainable_p=None,
+        q=None,
+        runs_to_resolve=None,
+        assumptions="independent runs",
+        failed_assumptions=(),
         estimates=(estimate,),
         effect_sizes=(),
         cells=(cell,),

@@ -6,18 +6,23 @@ decided again. Torch is never imported here, and scipy only when something has t
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.execute import Executor
-from harness.plan import PlannedBase, PlannedRun, RunSet, plan, registration_hash
+from harness.plan import PlannedBase, PlannedRun, RunSet, plan, planned_base, registration_hash
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
-from harness.record.registration import Registration, register, registered
+from harness.record.registration import Registration, amend, register, registered
 from harness.source import items_hash, splits
+from harness.source.seeds import CONFIRM, EXPLORE
 from harness.spec import Cell, DeclarationError, Hypothesis, Protocol
+from harness.spec.code import is_code, read
 from harness.spec.shelf import Shelf
 
 INDEX_EVERY = 20.0
@@ -33,6 +38,10 @@ class Bench:
     shelf: Shelf
     store: Store
     protocol_name: str
+    explore: bool = False
+    """Whether runs have the seeds of an exploration: nothing is registered then, and no registration is consulted."""
+    retry: bool = False
+    """Whether runs that failed in earlier commands are to be executed again, and so count as not executed yet."""
     failed: dict[str, str] = field(default_factory=dict[str, str])
     """Job id: why it gave no result in this command."""
 
@@ -52,19 +61,20 @@ class Bench:
             except DeclarationError as error:
                 lines += error.lines
         if lines:
-            raise DeclarationError(lines)
+            raise DeclarationError(list(dict.fromkeys(lines)))  # the protocol's own come once a hypothesis
         return found
 
     def _same_cells(self, name: str, hypothesis: Hypothesis) -> list[str]:
         """Return a mistake for each prediction of which two arms are one cell once the protocol fills them in."""
         lines: list[str] = []
         for i, prediction in enumerate(hypothesis.predictions):
-            seen: dict[Cell, str] = {}
-            for arm, cell in prediction.cells(self.protocol.recipe.scaling).items():
-                if cell in seen:
-                    rule = f"under protocol {self.protocol_name}, {seen[cell]} and {arm} are the same cell"
+            seen: dict[tuple[Cell, str | None], str] = {}
+            for name_of, arm in prediction.arms().items():
+                key = (arm.cell(self.protocol.recipe.scaling), arm.where)
+                if key in seen:
+                    rule = f"under protocol {self.protocol_name}, {seen[key]} and {name_of} are the same cell"
                     lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}. Contrast two different ones.")
-                seen[cell] = arm
+                seen[key] = name_of
         return lines
 
     def bases(self, asked: Sequence[str]) -> tuple[str, ...]:
@@ -75,9 +85,36 @@ class Bench:
             raise DeclarationError([rule])
         return tuple(dict.fromkeys(asked)) or self.protocol.default_bases
 
-    def plan(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[str]) -> RunSet:
-        """Return the union of the runs that these hypotheses need."""
-        return plan(hypotheses, self.protocol, bases)
+    def planned_bases(self, asked: Sequence[str]) -> tuple[PlannedBase, ...]:
+        """Return the bases asked for, or the protocol's own choice, with their identities."""
+        return tuple(planned_base(name, self.protocol) for name in self.bases(asked))
+
+    def plan(
+        self,
+        hypotheses: Mapping[str, Hypothesis],
+        bases: Sequence[str],
+        seeds: Mapping[tuple[str, str], int] | None = None,
+    ) -> RunSet:
+        """Return the union of the runs that these hypotheses need, with the seeds that are theirs now.
+
+        `seeds` says how many are wanted of each prediction, by the hypothesis's name and the prediction's id.
+        """
+        return plan(hypotheses, self.protocol, bases, blocks=self.blocks(tuple(hypotheses)), seeds=seeds)
+
+    def blocks(self, names: Sequence[str], explore: bool = False) -> dict[str, str]:
+        """Return each hypothesis's seed block; one that is not registered plans in the shelf's own."""
+        if explore or self.explore:
+            return dict.fromkeys(names, EXPLORE)
+        in_force = {name: self.registration(name) for name in names}
+        return {name: found.block if found else CONFIRM for name, found in in_force.items()}
+
+    def foreseen(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[str]) -> RunSet:
+        """Return the runs that these hypotheses will need once they are registered, which this does not do."""
+        blocks = self.blocks(tuple(hypotheses))
+        for name, hypothesis in hypotheses.items():
+            if self.registration(name) is None:
+                blocks[name] = first_block(self.store, hypothesis, self.protocol)
+        return plan(hypotheses, self.protocol, bases, blocks=blocks)
 
     def base_job(self, base: PlannedBase) -> JobDirectory:
         """Return the job directory of a base."""
@@ -89,29 +126,69 @@ class Bench:
 
     def register_shelf(self) -> None:
         """Register every valid hypothesis of the shelf, so that none is written after data that it could share."""
+        if not self.explore:
+            self.register(self.valid())
+
+    def valid(self) -> dict[str, Hypothesis]:
+        """Return the hypotheses of the shelf without a mistake; the others cannot be tested, and `validate` tells."""
+        found: dict[str, Hypothesis] = {}
+        _ = self.protocol  # its own mistakes are raised here, not taken for mistakes of every hypothesis
         for name in self.shelf.names("hypotheses"):
-            try:
-                hypothesis = self.shelf.hypothesis(name)
-            except DeclarationError:
-                continue  # `validate` reports it; it cannot be tested, so it needs no registration
-            content = {
-                "declaration": hypothesis.model_dump(mode="json"),
-                "protocol_declaration": self.protocol.model_dump(mode="json"),
-                "evaluation_set": items_hash(splits(self.protocol.task).evaluation),
-            }
-            current = registration_hash(hypothesis, self.protocol)
-            register(self.store, name, self.protocol_name, current, content)
+            with suppress(DeclarationError):
+                found |= self.hypotheses([name])
+        return found
+
+    def register(self, hypotheses: Mapping[str, Hypothesis]) -> dict[str, Registration]:
+        """Register those that are not registered yet; return what is in force for each, changed since or not."""
+        in_force: dict[str, Registration] = {}
+        for name, hypothesis in hypotheses.items():
+            found = registered(self.store, name, self.protocol_name)
+            if found is None:
+                block = first_block(self.store, hypothesis, self.protocol)
+                frozen = registration_hash(hypothesis, self.protocol)
+                content = self.content(hypothesis)
+                found = register(self.store, name, self.protocol_name, frozen, content, block=block)
+            in_force[name] = found
+        return in_force
+
+    def amend(self, hypotheses: Mapping[str, Hypothesis], reason: str) -> dict[str, Registration]:
+        """Register changed declarations anew, beside their predecessors; return the amendments.
+
+        Raises:
+            DeclarationError: one of them was never registered or has not changed; then none is amended.
+        """
+        predecessors = {name: registered(self.store, name, self.protocol_name) for name in hypotheses}
+        frozen = {name: registration_hash(hypothesis, self.protocol) for name, hypothesis in hypotheses.items()}
+        lines = [_unamendable(name, found, frozen[name]) for name, found in predecessors.items()]
+        if mistakes := [line for line in lines if line]:
+            raise DeclarationError(mistakes)
+        amended: dict[str, Registration] = {}
+        for name, predecessor in predecessors.items():
+            assert predecessor is not None
+            content = self.content(hypotheses[name])
+            block = amended_block(self.store, predecessor, hypotheses[name], self.protocol)
+            amended[name] = amend(self.store, predecessor, frozen[name], content, block=block, reason=reason)
+        return amended
+
+    def content(self, hypothesis: Hypothesis) -> dict[str, Any]:
+        """Return what a registration freezes, beside its hash."""
+        return {
+            "declaration": hypothesis.model_dump(mode="json"),
+            "protocol_declaration": self.protocol.model_dump(mode="json"),
+            "evaluation_set": items_hash(splits(self.protocol.task).evaluation),
+            "code": self.code(hypothesis),
+        }
 
     def registration(self, name: str) -> Registration | None:
-        """Return the registration in force for a hypothesis under this protocol."""
-        return registered(self.store, name, self.protocol_name)
+        """Return the registration in force for a hypothesis under this protocol; none governs an exploration."""
+        return None if self.explore else registered(self.store, name, self.protocol_name)
 
     def unfinished(self, runs: RunSet) -> list[JobDirectory]:
         """Return the jobs of a run set that are not committed, bases first."""
         jobs = [self.base_job(base) for base in runs.bases] + [self.run_job(run) for run in runs.runs]
         return [job for job in jobs if job.state() is not State.COMMITTED]
 
-    def execute(self, runs: RunSet, make_executor: MakeExecutor, watch: Watch) -> list[Progress]:
+    def execute(self, runs: RunSet, make_executor: MakeExecutor, watch: Watch, note: str = "") -> list[Progress]:
         """Execute what a run set lacks, bases first; a base that failed leaves its runs out, with the reason."""
         if not self.unfinished(runs):
             return []
@@ -119,11 +196,12 @@ class Bench:
         executor = make_executor()
         try:
             bases = self._execute("bases", {base.id: self.base_job(base) for base in runs.bases}, runs, executor, watch)
-            ready = [run for run in runs.runs if run.base.id not in bases.failed]
+            ready = [run for run in runs.runs if run.base.id not in bases.failed and run.id not in self.failed]
             for run in runs.runs:
                 if run.base.id in bases.failed:
                     self.failed[run.id] = f"its base failed: {bases.failed[run.base.id]}"
-            return [bases, self._execute("runs", {run.id: self.run_job(run) for run in ready}, runs, executor, watch)]
+            what = f"runs, {note}" if note else "runs"
+            return [bases, self._execute(what, {run.id: self.run_job(run) for run in ready}, runs, executor, watch)]
         finally:
             executor.close()
 
@@ -155,7 +233,22 @@ class Bench:
         """Return the files of the declared measures."""
         return [self.shelf.path("analysis", name) for name in self.shelf.names("analysis")]
 
+    def code(self, hypothesis: Hypothesis) -> dict[str, str]:
+        """Return the SHA-256 of the files of the functions that a hypothesis names."""
+        named = [getattr(p, key, "") for p in hypothesis.predictions for key in ("measure", "estimand")]
+        root = self.shelf.code_root
+        return {name: read(root, name).sha256 for name in named if root is not None and is_code(name)}
+
     def older_runs(self, registration: Registration, runs: RunSet) -> int:
         """Return how many of the runs began before the registration that should govern them."""
         jobs = [self.run_job(run) for run in runs.runs]
         return sum(job.began() < registration.registered_at for job in jobs if job.manifest())
+
+
+def _unamendable(name: str, predecessor: Registration | None, frozen: str) -> str:
+    """Return why a declaration of this hash cannot amend the one in force, or an empty string."""
+    if predecessor is None:
+        return f"{name}: not registered yet, so there is nothing to amend. Use `harness register {name}`."
+    if predecessor.hash == frozen:
+        return f"{name}: as registered ({frozen[:12]}), so there is nothing to amend. Change the declaration first."
+    return ""

@@ -1,35 +1,27 @@
-"""From committed runs to a verdict: thresholds, labels, samples, the decisions of all predictions, their conjunction.
+"""From what was observed to a verdict: the decisions of all predictions, their combination, and what it rests on.
 
-Bases are replicated: each gets a verdict of its own, whose runs vary the training seed on that one base.
+Bases are replicated unless the design combines them: each gets a verdict of its own, whose runs vary the training seed
+on that one base. A verdict that is not confirmatory says what is suggestive, and supports or refutes nothing.
 """
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import numpy as np
-
 from harness import __version__
 from harness.campaign.bench import Bench
-from harness.decide import CellSample, conjunction, decide, item_variance, label, summary
-from harness.plan import PlannedBase, PlannedRun, RunSet, registration_hash
-from harness.record.verdict import (
-    CellSummary,
-    MissingRun,
-    Outcome,
-    PredictionVerdict,
-    Reason,
-    Registered,
-    RunLabel,
-    Verdict,
-)
-from harness.spec import Cell, Hypothesis
+from harness.campaign.integrity import Integrity
+from harness.campaign.observed import Observed, estimand
+from harness.campaign.seeds import seeds_reached
+from harness.campaign.units import units
+from harness.decide import CellSample, Results, combined, decide, explored, item_variance, summary, untested
+from harness.plan import PlannedBase, RunSet, registration_hash
+from harness.record.verdict import CellSummary, Outcome, PredictionVerdict, Reason, Registered, Verdict
+from harness.spec import Hypothesis
+from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 from harness.spec.protocol import prompts_per_update
-from harness.store import Response, query, refresh, responses
 
-SCHEMA = 1
+SCHEMA = 2
 FLOOR = 5.0
 """Standard errors of item sampling that a base must be above zero before a fall from it, or none, means anything."""
 LIBRARIES = ("numpy", "scipy", "statsmodels")
@@ -42,140 +34,144 @@ class Evidence:
     bench: Bench
     name: str
     hypothesis: Hypothesis
+    subject: str
+    """What it is about: a base, several, or an adopted table."""
+    subject_id: str
     runs: RunSet
-    """The hypothesis's own runs on one base."""
+    """The hypothesis's own runs on the bases; empty for an adopted table."""
+    seen: dict[str, Observed]
+    """What was observed, by base."""
     inputs: str
+    integrity: Integrity
 
     @property
-    def base(self) -> PlannedBase:
-        """The base that the runs start from."""
-        return self.runs.bases[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """What labels are relative to, and every run's label."""
-
-    base_accuracy: float
-    collapsed_below: float
-    trained_above: float
-    n_items: int
-    labels: Mapping[str, RunLabel]
-    values: Mapping[str, Mapping[str, Response]]
-    """By measure, then by run."""
-
-    def base_at_floor(self) -> bool:
-        """Return whether the base's accuracy is within `FLOOR` item-sampling standard errors of zero."""
-        return self.base_accuracy <= FLOOR * item_variance(self.base_accuracy, self.n_items) ** 0.5
+    def only(self) -> Observed:
+        """What was observed on the one base, or on the first of several."""
+        return next(iter(self.seen.values()))
 
 
 def decided(evidence: Evidence) -> Verdict:
-    """Return the verdict; raise RuntimeError where the base itself has no result."""
-    bench, hypothesis, protocol = evidence.bench, evidence.hypothesis, evidence.bench.protocol
-    refresh(bench.store, bench.measures())
-    scores = _scores(evidence)
-    predictions: list[PredictionVerdict] = []
-    for prediction in hypothesis.predictions:
-        cells = prediction.cells(protocol.recipe.scaling)
-        samples = {
-            name: _sample(evidence, cell, prediction.measure, scores, hypothesis.design.seeds)
-            for name, cell in cells.items()
-        }
-        decision = decide(prediction, samples, hypothesis.refute_alpha(prediction))
-        predictions.append(_at_floor(decision, scores) if scores.base_at_floor() else decision)
-    outcome, reading = conjunction(predictions)
-    missing = _missing(evidence)
+    """Return the verdict."""
+    bench, hypothesis, seen = evidence.bench, evidence.hypothesis, evidence.only
+    registered = _registered(evidence)
+    predictions = _decisions(evidence, confirmatory=registered.confirmatory)
+    outcome, reading = combined(predictions, hypothesis.combine)
+    missing = tuple(run for said in evidence.seen.values() for run in said.missing)
+    planned = sum(said.planned for said in evidence.seen.values())
+    one = hypothesis.design.bases is None
     return Verdict(
         schema_version=SCHEMA,
         hypothesis=evidence.name,
         title=hypothesis.title,
         claim=hypothesis.claim,
-        base=evidence.base.name,
-        base_id=evidence.base.id,
-        base_accuracy=scores.base_accuracy,
+        base=evidence.subject,
+        base_id=evidence.subject_id,
+        base_accuracy=seen.landmarks.base if one else None,
         protocol=bench.protocol_name,
         outcome=outcome,
-        reading=reading + _auxiliary(predictions),
+        reading=reading + _beside(predictions),
         recipe=_recipe(evidence),
-        collapsed_below=scores.collapsed_below,
-        trained_above=scores.trained_above,
-        n_items=scores.n_items,
+        collapsed_below=seen.landmarks.collapsed_below if one else None,
+        trained_above=seen.landmarks.trained_above if one else None,
+        n_items=seen.n_items,
         predictions=tuple(predictions),
-        cells=_cells(evidence, scores),
-        planned_runs=len(evidence.runs.runs),
-        used_runs=len(evidence.runs.runs) - len(missing),
+        cells=_cells(evidence),
+        planned_runs=planned,
+        used_runs=planned - len(missing),
         missing=missing,
-        registered=_registered(evidence),
+        registered=registered,
         not_shown=hypothesis.not_shown,
         inputs=evidence.inputs,
-        software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **_run_software(evidence)},
+        software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **seen.software},
     )
 
 
-def _at_floor(decision: PredictionVerdict, scores: _Scores) -> PredictionVerdict:
-    """Return a decision that supported or refuted as inconclusive: from the floor nothing can fall."""
+def _decisions(evidence: Evidence, *, confirmatory: bool) -> list[PredictionVerdict]:
+    """Return the decision of every prediction; exploratory ones, or all, held to a false discovery rate."""
+    decisions = [_decision(evidence, prediction) for prediction in evidence.hypothesis.predictions]
+    exploring = [i for i, said in enumerate(decisions) if not confirmatory or said.role == "exploratory"]
+    for index, said in zip(exploring, explored([decisions[i] for i in exploring]), strict=True):
+        decisions[index] = said
+    return decisions
+
+
+def _decision(evidence: Evidence, prediction: Prediction) -> PredictionVerdict:
+    results = results_of(evidence, prediction)
+    if why := next((seen.lacking for seen in evidence.seen.values() if seen.lacking), ""):
+        return untested(evidence.hypothesis, prediction, results.samples, why)
+    return _at_floor(decide(evidence.hypothesis, prediction, results), evidence)
+
+
+def results_of(evidence: Evidence, prediction: Prediction) -> Results:
+    """Return the runs of a prediction's arms, as far as they have been executed."""
+    bench, hypothesis, seen = evidence.bench, evidence.hypothesis, evidence.only
+    reached = min(seeds_reached(prediction, hypothesis, bench, said.reached) for said in evidence.seen.values())
+    if isinstance(prediction, Association):
+        found = units(bench, prediction, hypothesis, evidence.runs.bases, evidence.seen)
+        return Results({}, reached, units=found)
+    measure = "accuracy" if isinstance(prediction, CollapseProbability) else prediction.measure
+    samples = {
+        name: seen.sample(arm.cell(bench.protocol.recipe.scaling), measure, hypothesis.design.seeds, arm.where)
+        for name, arm in prediction.arms().items()
+    }
+    own = estimand(bench, prediction.estimand) if isinstance(prediction, Custom) else None
+    return Results(samples, reached, seen.landmarks, estimand=own)
+
+
+def _at_floor(decision: PredictionVerdict, evidence: Evidence) -> PredictionVerdict:
+    """Return a decision that supported or refuted as inconclusive where a base is at the floor: nothing can fall."""
     if decision.outcome not in (Outcome.SUPPORTED, Outcome.REFUTED):
         return decision
-    detail = f"base accuracy {scores.base_accuracy:.3f} on {scores.n_items} problems; {decision.detail}"
-    changed = {"outcome": Outcome.INCONCLUSIVE, "reason": Reason.AT_FLOOR, "detail": detail}
-    return decision.model_copy(update=changed)
+    for name, seen in evidence.seen.items():
+        base, n = seen.landmarks.base, seen.n_items
+        if base is not None and n is not None and base <= FLOOR * item_variance(base, n) ** 0.5:
+            failed = (*decision.failed_assumptions, str(Reason.AT_FLOOR))
+            detail = f"base {name}: accuracy {base:.3f} on {n} problems; {decision.detail}"
+            changed = {"outcome": Outcome.INCONCLUSIVE, "reason": Reason.AT_FLOOR, "how": None, "detail": detail}
+            return decision.model_copy(update={**changed, "failed_assumptions": failed})
+    return decision
 
 
-def _auxiliary(predictions: Sequence[PredictionVerdict]) -> str:
-    """Return what the auxiliary predictions came to, as a sentence to follow the reading; empty without any."""
-    said = ", ".join(f"{p.id} {p.outcome}" for p in predictions if p.role == "auxiliary")
-    return f" Auxiliary: {said}." if said else ""
+def _beside(predictions: Sequence[PredictionVerdict]) -> str:
+    """Return what the other predictions came to, as sentences to follow the reading; empty without any."""
+    text = ""
+    for role in ("auxiliary", "exploratory"):
+        said = ", ".join(f"{p.id} {p.outcome}" for p in predictions if p.role == role)
+        text += f" {role.capitalize()}: {said}." if said else ""
+    return text
 
 
-def _scores(evidence: Evidence) -> _Scores:
-    store, thresholds = evidence.bench.store, evidence.bench.protocol.thresholds
-    _, rows = query(store, "SELECT accuracy FROM base WHERE base_id = ?", [evidence.base.id])
-    if not rows:
-        why = evidence.bench.failed.get(evidence.base.id, "it was not made yet")
-        raise RuntimeError(f"base {evidence.base.name} has no result: {why}")
-    base = float(rows[0][0])
-    low, high = thresholds.collapsed_share * base, base + thresholds.trained_share * thresholds.healthy_gain
-    ids = [run.id for run in evidence.runs.runs]
-    measures = {"accuracy", *(prediction.measure for prediction in evidence.hypothesis.predictions)}
-    values = {measure: responses(store, measure, ids) for measure in measures}
-    labels = {run_id: label(said.value, low, base, high) for run_id, said in values["accuracy"].items()}
-    return _Scores(base, low, high, evidence.bench.protocol.task.evaluation_problems, labels, values)
+def _cells(evidence: Evidence) -> tuple[CellSummary, ...]:
+    found: list[CellSummary] = []
+    scaling, seeds = evidence.bench.protocol.recipe.scaling, evidence.hypothesis.design.seeds
+    cells = dict.fromkeys(cell for p in evidence.hypothesis.predictions for cell in p.cells(scaling).values())
+    for base, seen in evidence.seen.items():
+        for cell in cells:
+            sample: CellSample = seen.sample(cell, "accuracy", seeds)
+            said = summary(cell.slug(), sample)
+            found.append(said if len(evidence.seen) == 1 else said.model_copy(update={"name": f"{base} {said.name}"}))
+    return tuple(found)
 
 
-def _sample(evidence: Evidence, cell: Cell, measure: str, scores: _Scores, planned: int) -> CellSample:
-    ids = [run.id for run in evidence.runs.runs if run.cell == cell]
-    values = scores.values[measure]
-    used = [run_id for run_id in ids if run_id in values and run_id in scores.labels]
-    return CellSample(
-        values=np.array([values[run_id].value for run_id in used], dtype=np.float64),
-        labels=tuple(scores.labels[run_id] for run_id in used),
-        n_items=scores.n_items,
-        planned=planned,
+def _registered(evidence: Evidence) -> Registered:
+    """Return whether the declaration was frozen before its data, and what the runs say against it."""
+    integrity = evidence.integrity
+    doubts = [doubt for seen in evidence.seen.values() for doubt in seen.doubts]
+    costs = [*(deviation.text for deviation in integrity.deviations), *doubts]
+    return Registered(
+        hash=registration_hash(evidence.hypothesis, evidence.bench.protocol),
+        confirmatory=not costs,
+        deviations=tuple(costs),
+        notes=integrity.notes,
+        violated=any(deviation.violation for deviation in integrity.deviations),
     )
-
-
-def _cells(evidence: Evidence, scores: _Scores) -> tuple[CellSummary, ...]:
-    counts = Counter(run.cell for run in evidence.runs.runs)
-    return tuple(
-        summary(cell.slug(), _sample(evidence, cell, "accuracy", scores, planned)) for cell, planned in counts.items()
-    )
-
-
-def _missing(evidence: Evidence) -> tuple[MissingRun, ...]:
-    return tuple(
-        MissingRun(run_id=run.id, cell=run.cell.slug(), reason=_why(evidence, run))
-        for run in evidence.runs.runs
-        if evidence.bench.run_job(run).manifest() is None
-    )
-
-
-def _why(evidence: Evidence, run: PlannedRun) -> str:
-    return evidence.bench.failed.get(run.id, "not executed")
 
 
 def _recipe(evidence: Evidence) -> tuple[str, ...]:
     protocol = evidence.bench.protocol
-    grpo, pretraining = protocol.grpo, protocol.bases[evidence.base.name].pretraining
+    if not evidence.runs.bases:
+        return (f"adopted table {evidence.subject}", f"thresholds: {protocol.thresholds.source}")
+    grpo = protocol.grpo
     updates = protocol.task.training_prompts // (prompts_per_update(grpo) or 1)
     warmup = grpo.get("warmup_steps", 0)
     parts = [
@@ -184,7 +180,7 @@ def _recipe(evidence: Evidence) -> tuple[str, ...]:
         f"batch {grpo['per_device_train_batch_size']}",
         f"warm-up {warmup:g}" if warmup else "no warm-up",
         f"{updates} updates on {protocol.task.training_prompts} prompts",
-        f"base of pre-training seed {pretraining.seed}",
+        _bases(evidence.runs.bases, evidence.bench),
     ]
     return (
         ", ".join(parts),
@@ -193,39 +189,7 @@ def _recipe(evidence: Evidence) -> tuple[str, ...]:
     )
 
 
-def _registered(evidence: Evidence) -> Registered:
-    bench = evidence.bench
-    current = registration_hash(evidence.hypothesis, bench.protocol)
-    registration = bench.registration(evidence.name)
-    deviations: list[str] = []
-    if registration is None:
-        deviations.append("never registered")
-    else:
-        if registration.hash != current:
-            changed = f"declaration or protocol changed since registration ({registration.hash[:12]})"
-            deviations.append(changed)
-        if older := bench.older_runs(registration, evidence.runs):
-            deviations.append(f"{older} runs are older than the registration")
-    deviations += _invalid(evidence)
-    return Registered(hash=current, confirmatory=not deviations, deviations=tuple(deviations))
-
-
-def _invalid(evidence: Evidence) -> list[str]:
-    """Return what makes runs doubtful whatever they scored: changed base weights, seeds that changed nothing."""
-    ids = [run.id for run in evidence.runs.runs]
-    sql = (
-        "SELECT count(*) FILTER (NOT base_weights_unchanged), "
-        "count(first_rollouts_sha256) - count(DISTINCT (first_rollouts_sha256, algorithm, rank, scaling, multiplier, "
-        "learning_rate)) FILTER (first_rollouts_sha256 IS NOT NULL) FROM run WHERE list_contains(?, run_id)"
-    )
-    changed, repeated = query(evidence.bench.store, sql, [ids])[1][0]
-    said = [f"{changed} runs changed the frozen weights of their base"] if changed else []
-    return said + ([f"{repeated} seeds drew the same first completions as another"] if repeated else [])
-
-
-def _run_software(evidence: Evidence) -> dict[str, str]:
-    ids = [run.id for run in evidence.runs.runs]
-    _, rows = query(evidence.bench.store, "SELECT DISTINCT software FROM run WHERE list_contains(?, run_id)", [ids])
-    found: list[dict[str, str]] = [json.loads(row[0]) for row in rows]
-    names = ("torch", "transformers", "trl", "peft")
-    return {name: ", ".join(sorted({said[name] for said in found})) or "no runs" for name in names}
+def _bases(bases: Sequence[PlannedBase], bench: Bench) -> str:
+    if len(bases) == 1:
+        return f"base of pre-training seed {bench.protocol.bases[bases[0].name].pretraining.seed}"
+    return f"{len(bases)} bases"

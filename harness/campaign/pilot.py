@@ -7,6 +7,7 @@ rank other than the healthy one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,17 @@ def run_pilot(bench: Bench, make_executor: MakeExecutor, watch: Watch) -> Choice
     record = {**asdict(choice), "rule": bench.protocol.pilot.rule, "runs": [run.id for run in runs]}
     create_json(pilot.store.root / f"choice-{digest(record)[:12]}.json", record)
     return choice
+
+
+def pilot_seeds(protocol: Protocol) -> frozenset[str]:
+    """Return the seeds of every run of a protocol's pilot, as text: a run with one of them is a known answer."""
+    return _pilot_seeds(protocol.model_dump_json())
+
+
+@lru_cache(maxsize=4)
+def _pilot_seeds(declared: str) -> frozenset[str]:
+    _, runs = _runs(pilot_protocol(Protocol.model_validate_json(declared)))
+    return frozenset(str(run.identity["seed"]) for run in runs)
 
 
 def stored_choices(store: Store, protocol: str) -> list[Mapping[str, Any]]:

@@ -1,56 +1,114 @@
-"""A verdict for a claim on a base: the stored one as long as its inputs are unchanged, else a new one, stored.
+"""A verdict for a claim on its subject: the stored one as long as its inputs are unchanged, else a new one, stored.
 
 The inputs are everything that a verdict rests on: the declaration, its registration, the checksums of all results,
-the measures, and the code that decides. Nothing heavy is imported unless something has to be decided.
+exclusions, the measures, and the code that decides. Nothing heavy is imported unless something has to be decided. The
+subject is one base, or, where the design combines bases, all that were asked for.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.campaign.bench import Bench
+from harness.campaign.integrity import deviations
 from harness.plan import PlannedBase, RunSet, registration_hash
+from harness.record.exclusion import excluded
 from harness.record.job import JobDirectory
+from harness.record.registration import Registration
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import load, renew, save
 from harness.spec import Hypothesis
 from harness.spec.canonical import digest
 
+Subject = tuple[PlannedBase, ...]
+"""The bases that one verdict is about."""
 
-def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, base: PlannedBase) -> Verdict:
-    """Return the verdict on one base.
+
+def subjects(hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> list[Subject]:
+    """Return what a hypothesis gets verdicts on: each base, or all of them together."""
+    return [tuple(bases)] if hypothesis.design.bases is not None else [(base,) for base in bases]
+
+
+def subject_name(subject: Subject) -> str:
+    """Return how a verdict names what it is about."""
+    return "+".join(base.name for base in subject)
+
+
+def stored_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> Verdict | None:
+    """Return the verdict that was decided on what the records hold now, or None; computes nothing."""
+    runs = bench.plan({name: hypothesis}, [base.name for base in subject])
+    inputs = _inputs(bench, name, hypothesis, runs)
+    found = load(bench.store, bench.protocol_name, name, subject_name(subject), inputs)
+    if found is not None:
+        renew(bench.store, found)
+    return found
+
+
+def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> Verdict:
+    """Return the verdict on a subject, decided now unless it is stored.
 
     Raises:
-        RuntimeError: the base itself has no result.
+        RuntimeError: a base itself has no result.
     """
-    runs = bench.plan({name: hypothesis}, [base.name])
-    inputs = _inputs(bench, name, hypothesis, runs)
-    stored = load(bench.store, bench.protocol_name, name, base.name, inputs)
-    if stored is not None:
-        renew(bench.store, stored)
-        return stored
+    found = stored_on(bench, name, hypothesis, subject)
+    if found is not None:
+        return found
     from harness.campaign.decision import Evidence, decided  # scipy and the index, 2 s
+    from harness.campaign.observed import observed
+    from harness.store import refresh
 
-    verdict = decided(Evidence(bench, name, hypothesis, runs, inputs))
+    refresh(bench.store, bench.measures())
+    runs = bench.plan({name: hypothesis}, [base.name for base in subject])
+    verdict = decided(
+        Evidence(
+            bench=bench,
+            name=name,
+            hypothesis=hypothesis,
+            subject=subject_name(subject),
+            subject_id=subject[0].id if len(subject) == 1 else digest([base.id for base in subject]),
+            runs=runs,
+            seen={base.name: observed(bench, hypothesis, of_base(runs, base)) for base in subject},
+            inputs=_inputs(bench, name, hypothesis, runs),
+            integrity=deviations(bench, name, hypothesis, runs),
+        )
+    )
     save(bench.store, verdict)
     return verdict
+
+
+def of_base(runs: RunSet, base: PlannedBase) -> RunSet:
+    """Return the part of a run set that starts from one base."""
+    return RunSet((base,), tuple(run for run in runs.runs if run.base.id == base.id))
+
+
+def decision_code() -> str:
+    """Return the hash of the code that decides, so that a mended rule decides again."""
+    package = Path(__file__).parent.parent
+    rest = ("decision", "integrity", "observed", "units", "adopted")
+    files = [*sorted((package / "decide").glob("*.py")), *(package / "campaign" / f"{name}.py" for name in rest)]
+    files += [package / "record" / "verdict.py", package / "store" / "validity.py"]
+    return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])
+
+
+def frozen(registration: Registration | None) -> tuple[str | int | None, ...] | None:
+    """Return what a verdict rests on of a registration; not its moment, so that equal work gives equal verdicts."""
+    if registration is None:
+        return None
+    return (registration.hash, registration.number, registration.block, registration.reason)
 
 
 def _inputs(bench: Bench, name: str, hypothesis: Hypothesis, runs: RunSet) -> str:
     registration = bench.registration(name)
     jobs = [bench.base_job(base) for base in runs.bases] + [bench.run_job(run) for run in runs.runs]
-    results = {job.id: _files(job) or bench.failed.get(job.id, "not executed") for job in jobs}
-    frozen = (registration.hash, bench.older_runs(registration, runs)) if registration else None
+    results = {job.id: _files(job) or bench.failed.get(job.id, str(job.state())) for job in jobs}
+    older = bench.older_runs(registration, runs) if registration else bench.explore
+    out = {run_id: why for run_id, why in excluded(bench.store).items() if run_id in results}
     measures = [path.read_text(encoding="utf-8") for path in bench.measures()]
-    return digest([registration_hash(hypothesis, bench.protocol), frozen, results, measures, _decision_code()])
+    declared = registration_hash(hypothesis, bench.protocol)
+    return digest(
+        [declared, frozen(registration), older, results, out, measures, bench.code(hypothesis), decision_code()]
+    )
 
 
 def _files(job: JobDirectory) -> dict[str, str] | None:
     manifest = job.manifest()
     return {name: file["sha256"] for name, file in manifest["files"].items()} if manifest else None
-
-
-def _decision_code() -> str:
-    """Return the hash of the code that decides, so that a mended rule decides again."""
-    package = Path(__file__).parent.parent
-    rest = (package / "campaign" / "decision.py", package / "record" / "verdict.py")
-    files = [*sorted((package / "decide").glob("*.py")), *rest]
-    return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])

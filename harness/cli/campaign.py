@@ -1,4 +1,4 @@
-"""What `test`, `run` and `pilot` share: registering, executing with progress, and how failures are told."""
+"""What `test`, `run` and `pilot` share: executing with progress, and how failures are told."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,18 +22,20 @@ def asked(bench: Bench, names: Sequence[str]) -> dict[str, Hypothesis]:
 def executor(session: Session, workers: int | None) -> LocalExecutor:
     """Return an executor on this machine."""
     session.store.root.mkdir(parents=True, exist_ok=True)
-    return LocalExecutor(session.store.root / "executor.log", workers)
+    return LocalExecutor(session.store.root / "executor.log", workers, code_root=session.shelf.code_root)
 
 
-def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None) -> list[Progress]:
-    """Register, execute what is missing and keep the index fresh meanwhile; return the ends of bases and runs."""
+def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None, note: str = "") -> list[Progress]:
+    """Execute what is missing and keep the index fresh meanwhile; return the ends of bases and runs.
+
+    `note` is said beside the progress of the runs, such as the look that they are for.
+    """
     from harness.publish.progress import ShownProgress
 
-    bench.register_shelf()
     if not bench.unfinished(runs):
         return []
     with ShownProgress(quiet=session.quiet) as shown:
-        return bench.execute(runs, lambda: executor(session, workers), shown.show)
+        return bench.execute(runs, lambda: executor(session, workers), shown.show, note)
 
 
 def tell_failures(failed: Mapping[str, str]) -> None:

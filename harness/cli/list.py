@@ -4,6 +4,7 @@ import click
 
 from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
+from harness.spec.code import PERMIT
 
 
 @click.command()
@@ -31,6 +32,12 @@ def command(session: Session) -> int:
     lines = ["hypotheses", *(f"  {name:<{wide}}  {title}" for name, title in hypotheses.items())]
     lines += ["protocols", *(f"  {name:<{wide}}  {title}" for name, title in protocols.items())]
     lines += ["measures", "  " + ", ".join(measures)]
-    lines += [f"broken     {name}: {len(mistakes)} mistakes (harness validate)" for name, mistakes in broken.items()]
+    lines += [_broken(name, mistakes) for name, mistakes in broken.items()]
     session.emit(said, "\n".join(lines))
     return 0
+
+
+def _broken(name: str, mistakes: list[str]) -> str:
+    if all(PERMIT in mistake for mistake in mistakes):
+        return f"refused    {name}: names code of this project; read it, then repeat with {PERMIT}"
+    return f"broken     {name}: {len(mistakes)} mistakes (harness validate)"

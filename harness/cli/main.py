@@ -19,11 +19,13 @@ COMMANDS = {
     "list": "List what is declared.",
     "show": "Show a declaration with its implicit defaults marked.",
     "validate": "Report every mistake in declarations, with file and line.",
+    "register": "Freeze claims before their data, or amend them.",
     "plan": "Show which runs are needed, and why.",
     "run": "Execute runs without deciding.",
     "status": "Show what is done, what is at work, what failed.",
     "verdict": "Show stored verdicts; computes nothing.",
     "report": "Write the appendix table of stored verdicts.",
+    "runs": "The runs of the store: list, show, exclude.",
     "db": "The index: path, query, rebuild.",
 }
 """Command and short help; each lives in the module of its name."""
@@ -50,16 +52,17 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "HARNESS"})
 @click.option("-C", "directory", type=click.Path(path_type=Path), default=Path("."), help="Work as if started there.")
 @click.option("--store", type=click.Path(path_type=Path), envvar="HARNESS_STORE", help="Records (default: .harness).")
+@click.option("--allow-code", is_flag=True, envvar="HARNESS_ALLOW_CODE", help="Run code that declarations name.")
 @output_options
 @click.version_option(__version__, prog_name="harness")
 @click.pass_context
-def cli(ctx: click.Context, directory: Path, store: Path | None) -> None:
+def cli(ctx: click.Context, directory: Path, store: Path | None, allow_code: bool) -> None:
     """A laboratory bench for claims about RLVR and parameter-efficient fine-tuning.
 
     `harness test rank-collapse` runs what the claim needs and ends with a verdict. Repeating a command resumes it.
     """
     session = ctx.ensure_object(Session)
-    session.directory, session.chosen_store = directory, store
+    session.directory, session.chosen_store, session.allow_code = directory, store, allow_code
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -21,6 +21,7 @@ def command(session: Session, protocol: str | None, workers: int | None) -> int:
     from harness.publish.progress import ShownProgress
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    _ = bench.protocol  # its mistakes are told before any folder is made
     bench.store.pilot(bench.protocol_name).root.mkdir(parents=True, exist_ok=True)
     try:
         with ShownProgress(quiet=session.quiet) as shown:

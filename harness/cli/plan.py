@@ -9,6 +9,7 @@ from harness.cli.campaign import asked
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import Difference, PlannedRun, RunSet, nearest
 from harness.record.job import JobDirectory, State
+from harness.source.seeds import CONFIRM
 
 
 @click.command()
@@ -21,9 +22,9 @@ from harness.record.job import JobDirectory, State
 def command(
     session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], why: str | None
 ) -> int:
-    """Show the runs that the claims NAME need (all claims without one); executes nothing."""
+    """Show the runs that the claims NAME need (all claims without one); registers and executes nothing."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
-    runs = bench.plan(asked(bench, names), bench.bases(models))
+    runs = bench.foreseen(asked(bench, names), bench.bases(models))
     if why is not None:
         return _why(session, bench, runs, why)
     there = {run.id for run in runs.runs if bench.run_job(run).state() is State.COMMITTED}
@@ -33,6 +34,7 @@ def command(
             "base": run.base.name,
             "cell": run.cell.slug(),
             "seed": run.identity["seed"],
+            "block": run.block,
             "state": "cached" if run.id in there else "new",
             "needed_by": run.needed_by,
         }
@@ -52,6 +54,8 @@ def _text(runs: RunSet, there: set[str]) -> str:
     for key, total in cells.items():
         lines.append(f"{key[0]:<10} {key[1]:<{wide}} {total - cached[key]:>4} {cached[key]:>7}")
     lines += [f"{count:>4} runs for {reason}" for reason, count in asked_for.items()]
+    late = Counter(run.block for run in runs.runs if run.block != CONFIRM)
+    lines += [f"{count:>4} runs with fresh seeds ({block}): older ones had begun" for block, count in late.items()]
     saved = sum(asked_for.values()) - len(runs.runs)
     lines.append(
         f"{len(runs.runs)} runs in all on {len(runs.bases)} bases: {len(runs.runs) - len(there)} new, "

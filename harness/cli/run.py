@@ -4,7 +4,15 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
-from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option, workers_option
+from harness.cli.session import (
+    Session,
+    explore_option,
+    models_option,
+    output_options,
+    pass_session,
+    protocol_option,
+    workers_option,
+)
 
 
 @click.command()
@@ -12,14 +20,22 @@ from harness.cli.session import Session, models_option, output_options, pass_ses
 @protocol_option
 @models_option
 @workers_option
+@explore_option
 @output_options
 @pass_session
 def command(
-    session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], workers: int | None
+    session: Session,
+    names: tuple[str, ...],
+    protocol: str | None,
+    models: tuple[str, ...],
+    workers: int | None,
+    explore: bool,
 ) -> int:
     """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
-    bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
-    runs = bench.plan(asked(bench, names), bench.bases(models))
+    bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore)
+    hypotheses, bases = asked(bench, names), bench.bases(models)
+    bench.register_shelf()  # before planning: a registration decides the seeds
+    runs = bench.plan(hypotheses, bases)
     progress = execute(session, bench, runs, workers)
     tell_failures(bench.failed)
     executed = sum(part.executed for part in progress if part.what == "runs")

@@ -26,6 +26,8 @@ class Session:
     chosen_store: Path | None = None
     quiet: bool = False
     json: bool = False
+    allow_code: bool = False
+    """Whether code of the project that a declaration names may be run."""
 
     @cached_property
     def shelf(self) -> "Shelf":
@@ -34,7 +36,7 @@ class Session:
 
         if not self.directory.is_dir():
             raise click.BadParameter(f"{self.directory} is no folder.", param_hint="-C")
-        shelf = find_shelf(self.directory)
+        shelf = find_shelf(self.directory, allow_code=self.allow_code)
         for path in shelf.overridden():
             self.note(f"{shelf.shown(path)} of this project stands before the shipped file of that name")
         return shelf
@@ -103,6 +105,12 @@ def models_option(function: F) -> F:
 
     text = "Bases of the protocol, with commas between (default: its own choice)."
     return click.option("--models", metavar="A,B", callback=split, envvar="HARNESS_MODELS", help=text)(function)
+
+
+def explore_option(function: F) -> F:
+    """Add --explore."""
+    text = "Seeds of an exploration; registers nothing, so nothing is confirmed."
+    return click.option("--explore", is_flag=True, help=text)(function)
 
 
 def workers_option(function: F) -> F:

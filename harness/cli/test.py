@@ -1,22 +1,30 @@
-"""`harness test`: register, plan, run what is missing, decide, print the card."""
+"""`harness test`: register, plan, run what is missing look by look, decide, print the card."""
+
+from collections.abc import Mapping, Sequence
 
 import click
 
 from harness.campaign.bench import Bench
-from harness.campaign.verdicts import verdict_on
+from harness.campaign.looks import due
+from harness.campaign.verdicts import subjects, verdict_on
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
 from harness.cli.session import (
     Session,
+    explore_option,
     models_option,
     output_options,
     pass_session,
     protocol_option,
     workers_option,
 )
+from harness.plan import PlannedBase
 from harness.publish.card import card
+from harness.record.adopted import AdoptedTable, adopted
 from harness.record.verdict import Outcome, Verdict
 from harness.record.verdict_files import as_json
+from harness.spec import Hypothesis
 
+INTEGRITY = 3
 GATE = {Outcome.SUPPORTED: 0, Outcome.REFUTED: 10, Outcome.INCONCLUSIVE: 11, Outcome.UNTESTED: 12}
 WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPORTED)
 """From worst to best, where several verdicts are gated together."""
@@ -27,6 +35,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 @protocol_option
 @models_option
 @workers_option
+@explore_option
 @click.option("--no-run", is_flag=True, help="Decide on the runs that exist; execute none.")
 @click.option("--gate", is_flag=True, help="Exit 0 supported, 10 refuted, 11 inconclusive, 12 untested.")
 @output_options
@@ -37,28 +46,75 @@ def command(
     protocol: str | None,
     models: tuple[str, ...],
     workers: int | None,
+    explore: bool,
     no_run: bool,
     gate: bool,
 ) -> int:
     """Run what the claims NAME need on each base, decide, and print their verdict cards.
 
-    What exists is not run again: repeating the command resumes, and a finished one only prints.
+    Runs come look by look, until every prediction is settled. What exists is not run again: repeating the command
+    resumes, and a finished one only prints. --models also takes the names of adopted tables (`harness runs import`).
     """
-    bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
     hypotheses = asked(bench, names)
-    runs = bench.plan(hypotheses, bench.bases(models))
-    progress = [] if no_run else execute(session, bench, runs, workers)
+    tables = [table for model in models if (table := adopted(session.store, model)) is not None]
+    named = tuple(model for model in models if model not in {table.name for table in tables})
+    bases = bench.planned_bases(named) if named or not tables else ()
+    if not no_run and bases:
+        bench.register_shelf()  # before planning: a registration decides the seeds
+    executed = 0 if no_run else _look_by_look(session, bench, hypotheses, bases, workers)
     tell_failures(bench.failed)
-    made = [base for base in runs.bases if bench.base_job(base).manifest() is not None]
-    if not made and no_run:
+    made = [base for base in bases if bench.base_job(base).manifest() is not None]
+    if not made and no_run and not tables:
         raise click.ClickException("no base has been made yet, so there is nothing to decide. Repeat without --no-run.")
-    verdicts = [verdict_on(bench, name, hypotheses[name], base) for base in made for name in hypotheses]
-    executed = sum(part.executed for part in progress if part.what == "runs")
-    if not executed and not no_run and not bench.failed:
-        session.note(f"all {len(runs.runs)} runs are there; none executed")
+    verdicts = [
+        verdict_on(bench, name, hypothesis, subject)
+        for name, hypothesis in hypotheses.items()
+        for subject in subjects(hypothesis, made)
+        if subject
+    ]
+    verdicts += [
+        _on_table(bench, name, hypothesis, table) for name, hypothesis in hypotheses.items() for table in tables
+    ]
+    if bases and not executed and not no_run and not bench.failed:
+        session.note("no run executed: every prediction is settled")
     said = [{**as_json(verdict), "passed": verdict.passed} for verdict in verdicts]
     cards = _cards(verdicts) or "no verdict: no base was made"
     session.emit({"verdicts": said, "executed": executed, "failed": bench.failed}, cards)
+    return _status(session, verdicts, bench, gate=gate)
+
+
+def _look_by_look(
+    session: Session,
+    bench: Bench,
+    hypotheses: Mapping[str, Hypothesis],
+    bases: Sequence[PlannedBase],
+    workers: int | None,
+) -> int:
+    """Execute what the open predictions need until none is open; return how many runs it took."""
+    executed, last = 0, None
+    while (now := due(bench, hypotheses, bases)) is not None and now.runs != last:
+        ends = execute(session, bench, now.runs, workers, f"look {now.look} of {now.looks}" if now.looks > 1 else "")
+        executed += sum(part.executed for part in ends if part.what.startswith("runs"))
+        last = now.runs  # whatever is missing now has failed: asking again would change nothing
+    return executed
+
+
+def _on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: AdoptedTable) -> Verdict:
+    from harness.campaign.adopted import verdict_on_table  # numpy, 0.1 s
+
+    return verdict_on_table(bench, name, hypothesis, table)
+
+
+def _status(session: Session, verdicts: list[Verdict], bench: Bench, *, gate: bool) -> int:
+    """Return the exit status: a changed declaration goes before failed runs, these before the gate."""
+    changed = [verdict for verdict in verdicts if verdict.registered.violated]
+    for verdict in changed:
+        rule = "Restore the declaration, or `harness register {0} --amend --reason TEXT`, or `test --explore`."
+        said = "; ".join(verdict.registered.deviations)
+        click.echo(f"{verdict.hypothesis} on {verdict.base}: {said}. {rule.format(verdict.hypothesis)}", err=True)
+    if changed:
+        return INTEGRITY
     if bench.failed:
         return FAILED
     return GATE[_worst(verdicts)] if gate else 0
@@ -69,9 +125,7 @@ def _cards(verdicts: list[Verdict]) -> str:
 
 
 def _worst(verdicts: list[Verdict]) -> Outcome:
-    """Return the worst outcome; a verdict that is not confirmatory never counts as supported."""
-    outcomes = {
-        Outcome.INCONCLUSIVE if v.outcome is Outcome.SUPPORTED and not v.registered.confirmatory else v.outcome
-        for v in verdicts
-    }
-    return next(outcome for outcome in WORST if outcome in outcomes)
+    """Return the worst outcome; what is only suggestive is open."""
+    open_ones = (Outcome.SUGGESTIVE_FOR, Outcome.SUGGESTIVE_AGAINST)
+    outcomes = {Outcome.INCONCLUSIVE if v.outcome in open_ones else v.outcome for v in verdicts}
+    return next((outcome for outcome in WORST if outcome in outcomes), Outcome.UNTESTED)

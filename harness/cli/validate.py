@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from harness.cli.session import Session, output_options, pass_session
-from harness.spec import DeclarationError
+from harness.source import splits
+from harness.source.code import load as load_code
+from harness.spec import CustomTask, DeclarationError, Hypothesis, Protocol
 from harness.spec.shelf import Shelf
 
 MISTAKES = 2
@@ -25,7 +27,7 @@ def command(session: Session, paths: tuple[Path, ...]) -> int:
     mistakes: list[str] = []
     for load in loads:
         try:
-            load()
+            _try_code(shelf, load())
         except DeclarationError as error:
             mistakes += error.lines
     text = "\n".join(mistakes) or f"{len(loads)} declarations, no mistake"
@@ -33,6 +35,18 @@ def command(session: Session, paths: tuple[Path, ...]) -> int:
     return MISTAKES if mistakes else 0
 
 
-def _all(shelf: Shelf) -> list[Callable[[], object]]:
-    hypotheses = [partial(shelf.hypothesis, name) for name in shelf.names("hypotheses")]
+def _try_code(shelf: Shelf, declared: Hypothesis | Protocol) -> None:
+    """Run the code that a protocol names, as far as that costs no training; without permission nothing was loaded."""
+    if not isinstance(declared, Protocol) or shelf.code_root is None:
+        return
+    if isinstance(declared.task, CustomTask):
+        splits(declared.task)
+    if declared.recipe.reward:
+        load_code(shelf.code_root, declared.recipe.reward, declared.recipe.reward_sha256)
+
+
+def _all(shelf: Shelf) -> list[Callable[[], Hypothesis | Protocol]]:
+    hypotheses: list[Callable[[], Hypothesis | Protocol]] = [
+        partial(shelf.hypothesis, name) for name in shelf.names("hypotheses")
+    ]
     return [*hypotheses, *(partial(shelf.protocol, name) for name in shelf.names("runs"))]

@@ -1,11 +1,27 @@
-"""How runs decide a claim: exact counts, contrasts of means, the share of a drop, and the conjunction of all.
+"""How runs decide a claim: counts, contrasts of means, associations, looks, and how predictions combine.
 
-Declarations and arrays in, records out. Nothing here reads a file, knows a database or draws a random number.
+Declarations and arrays in, records out. Nothing here reads a file or knows a database; what is random (the orders of a
+large permutation test, a simulated world) draws from a seed that is an argument or the declaration's own hash.
 """
 
-from harness.decide.claim import conjunction
-from harness.decide.contrasts import ContrastFit, contrast, item_variance
-from harness.decide.prediction import decide
-from harness.decide.sample import CellSample, label, summary
+from harness.decide.associations import Unit
+from harness.decide.claim import combined, decide, explored, rules_of, untested
+from harness.decide.prediction import Results, course
+from harness.decide.sample import CellSample, Landmarks, label, summary
+from harness.decide.scales import item_variance
 
-__all__ = ["CellSample", "ContrastFit", "conjunction", "contrast", "decide", "item_variance", "label", "summary"]
+__all__ = [
+    "CellSample",
+    "Landmarks",
+    "Results",
+    "Unit",
+    "combined",
+    "course",
+    "decide",
+    "explored",
+    "item_variance",
+    "label",
+    "rules_of",
+    "summary",
+    "untested",
+]

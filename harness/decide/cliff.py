@@ -9,6 +9,7 @@ A grid of ranks cannot show a discontinuity: what is shown is a transition narro
 log2 rank, a share of .8 in one octave is a 10-90 % width of one octave.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -16,11 +17,27 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - scipy ships none
 
 from harness.decide.contrasts import contrast, worst_case
-from harness.decide.margins import mean_estimate
-from harness.decide.ruling import DECIDED, Ruling, interval, mean_assumption_failed, missing_note, missing_runs
-from harness.decide.sample import CellSample
-from harness.record.verdict import Estimate, Outcome, Reason
+from harness.decide.means import mean_estimate
+from harness.decide.resolve import runs_to_resolve
+from harness.decide.ruling import (
+    STRADDLES,
+    SUPPORTED,
+    Finding,
+    Ruling,
+    interval,
+    mean_assumption_failed,
+    missing_note,
+    missing_runs,
+    open_because,
+    refuted,
+)
+from harness.decide.sample import CellSample, Landmarks
+from harness.decide.sequential import FinalLook, Regions, resolve_probability
+from harness.decide.terms import Look, Terms
+from harness.record.verdict import Estimate, Reason, Refutation
 from harness.spec.prediction import Cliff
+
+Samples = Mapping[str, CellSample]
 
 Limits = tuple[float | None, float | None]
 """A lower and an upper limit; None is unbounded."""
@@ -44,7 +61,7 @@ def excess(gap: int, share: float, n_ranks: int) -> NDArray[np.float64]:
     return weights
 
 
-def fieller(gap: int, cells: Sequence[CellSample], alpha: float) -> Limits:
+def fieller(gap: int, cells: Sequence[CellSample], alpha: float, terms: Terms) -> Limits:
     """Return the shares that the contrast of `gap` does not reject at `alpha`, one-sided at each end.
 
     Fieller's interval (Fieller 1954, JRSS B 16:175) with the contrast's own degrees of freedom at every share, so
@@ -54,60 +71,83 @@ def fieller(gap: int, cells: Sequence[CellSample], alpha: float) -> Limits:
     Args:
         gap: Index of the lower rank.
         cells: One a rank, (n_ranks,), in the order of the ranks.
-        alpha: One-sided level.
+        alpha: One-sided level, over all looks.
+        terms: The look.
     """
     n = len(cells)
     drop = contrast(total_drop(n), cells)
-    if drop.low(alpha) <= 0:
+    if terms.low(drop, alpha) <= 0:
         return None, None
     centre = (float(cells[gap].values.mean()) - float(cells[gap + 1].values.mean())) / drop.estimate
-    low = _root(lambda share: contrast(excess(gap, share, n), cells).low(alpha), centre, -1.0)
-    return low, _root(lambda share: contrast(excess(gap, share, n), cells).high(alpha), centre, 1.0)
+    low = _root(lambda share: terms.low(contrast(excess(gap, share, n), cells), alpha), centre, -1.0)
+    return low, _root(lambda share: terms.high(contrast(excess(gap, share, n), cells), alpha), centre, 1.0)
 
 
-def rule_cliff(prediction: Cliff, cells: Sequence[CellSample], refute_alpha: float) -> tuple[Outcome, str]:
-    """Return the outcome, the same for whatever the missing runs would have given, and how it was refuted.
-
-    Args:
-        prediction: What was declared.
-        cells: One a rank, (n_ranks,), in the order of the ranks, each with at least one run.
-        refute_alpha: One-sided level at which it may be refuted.
-    """
-    n, gaps = len(cells), _gaps(prediction)
-    drop, contrasts = total_drop(n), [excess(gap, prediction.share, n) for gap in gaps]
-    large = worst_case(drop, cells, "low").low(prediction.alpha) > prediction.min_total_drop
-    if large and any(worst_case(c, cells, "low").low(prediction.alpha / len(gaps)) > 0 for c in contrasts):
-        return Outcome.SUPPORTED, ""
-    if worst_case(drop, cells, "high").high(refute_alpha / 2) < prediction.min_total_drop:
-        return Outcome.REFUTED, "the total drop is too small"
-    if all(worst_case(c, cells, "high").high(refute_alpha / 2) < 0 for c in contrasts):
-        return Outcome.REFUTED, "the drop is too gradual"
-    return Outcome.INCONCLUSIVE, ""
-
-
-def cliff(prediction: Cliff, samples: Mapping[str, CellSample], refute_alpha: float) -> Ruling:
-    """Decide whether one step of rank carries more than the declared share of the drop.
+def find(prediction: Cliff, samples: Samples, terms: Terms, _: Landmarks) -> Finding:
+    """Decide whether one step carries the drop, the same for whatever the missing runs would have given.
 
     Args:
         prediction: What was declared.
         samples: The runs at each rank, by the names of the prediction's arms.
-        refute_alpha: One-sided level at which it may be refuted; each of the two ways gets half.
+        terms: The one-sided levels and the look; each of the two ways to refute gets half of the level.
+        _: No landmark is needed.
     """
     failed = mean_assumption_failed(samples)
-    if failed is not None and failed[0] is Outcome.UNTESTED:
-        return Ruling(*failed)
+    if failed is not None:
+        return failed
     cells = [samples[name] for name in prediction.arms()]
-    share, drop = _share_estimate(prediction, cells, refute_alpha), _drop_estimate(prediction, cells, refute_alpha)
-    figures = (
+    n, gaps, half = len(cells), _gaps(prediction), terms.refute_alpha / 2
+    drop, contrasts = total_drop(n), [excess(gap, prediction.share, n) for gap in gaps]
+    large = terms.low(worst_case(drop, cells, "low"), terms.alpha) > prediction.min_total_drop
+    if large and any(terms.low(worst_case(c, cells, "low"), terms.alpha / len(gaps)) > 0 for c in contrasts):
+        return SUPPORTED
+    if terms.high(worst_case(drop, cells, "high"), half) < prediction.min_total_drop:
+        return refuted(Refutation.TOO_SMALL)
+    if all(terms.high(worst_case(c, cells, "high"), half) < 0 for c in contrasts):
+        return refuted(Refutation.TOO_GRADUAL)
+    return open_because(Reason.MISSING_RUNS) if missing_runs(cells) else STRADDLES
+
+
+def futile(prediction: Cliff, samples: Samples, terms: Terms, _: Landmarks, threshold: float) -> bool:
+    """Return whether every contrast is unlikely to be decided by the last look.
+
+    The chance is taken for the contrast of each gap by itself, support and refutation together, which is at least
+    that of the whole rule: stopping is too rare rather than too frequent.
+    """
+    look, cells = terms.look, [samples[name] for name in prediction.arms()]
+    if look.last:
+        return False
+    last, gaps = Look(len(look.sizes), look.sizes, look.sequential), _gaps(prediction)
+
+    def chance(weights: NDArray[np.float64], edge: float, share: float) -> float:
+        fit = contrast(weights, cells)
+        if not 0 < fit.se < math.inf:
+            return 1.0
+        df = fit.pooled_df * (last.runs - 1) / (look.runs - 1)
+        levels = last.nominal(terms.alpha * share), last.nominal(terms.refute_alpha / 2)
+        final = FinalLook(look.runs / last.runs, df, *levels)
+        return resolve_probability(fit.estimate, fit.se, fit.pooled_df, Regions(edge, refute_below=edge), final)
+
+    n = len(cells)
+    chances = [chance(excess(gap, prediction.share, n), 0.0, 1 / len(gaps)) for gap in gaps]
+    return max(*chances, chance(total_drop(n), prediction.min_total_drop, 1.0)) < threshold
+
+
+def rule(prediction: Cliff, samples: Samples, terms: Terms, _: Landmarks) -> Ruling:
+    """Return the figures: the share of the drop, the drop, and the runs that would resolve it."""
+    cells = [samples[name] for name in prediction.arms()]
+    if not all(cell.n_runs for cell in cells):
+        return Ruling("")
+    share, drop = _share_estimate(prediction, cells, terms), _drop_estimate(prediction, cells, terms)
+    detail = (
         f"{share.name}: {interval(share)}, needs > {prediction.share:g}; "
         f"{drop.name}: {interval(drop)}, needs > {prediction.min_total_drop:g}{missing_note(cells)}"
     )
-    if failed is not None:
-        outcome, reason, why = failed
-        return Ruling(outcome, reason, f"{why}; {figures}", (share, drop))
-    outcome, how = rule_cliff(prediction, cells, refute_alpha)
-    undecided = Reason.MISSING_RUNS if missing_runs(cells) else Reason.STRADDLES
-    return Ruling(outcome, DECIDED.get(outcome, undecided), f"{how}; {figures}" if how else figures, (share, drop))
+    gap = _steepest(prediction, cells)
+    fit = contrast(excess(gap, prediction.share, len(cells)), cells)
+    planned = min(cell.planned for cell in cells)
+    more = runs_to_resolve(fit, Regions(support_above=0.0, refute_below=0.0), terms, planned)
+    return Ruling(detail, (share, drop), runs_to_resolve=more)
 
 
 def _gaps(prediction: Cliff) -> list[int]:
@@ -117,18 +157,25 @@ def _gaps(prediction: Cliff) -> list[int]:
     return list(range(len(prediction.ranks) - 1))
 
 
-def _drop_estimate(prediction: Cliff, cells: list[CellSample], refute_alpha: float) -> Estimate:
+def _drop_estimate(prediction: Cliff, cells: list[CellSample], terms: Terms) -> Estimate:
     name = f"total drop from r={prediction.ranks[0]} to r={prediction.ranks[-1]}"
-    fit = contrast(total_drop(len(cells)), cells)
-    return mean_estimate(name, fit, prediction.alpha, refute_alpha / 2, [cells[0], cells[-1]])
+    unit = "accuracy" if "accuracy" in prediction.measure else prediction.measure
+    estimate = mean_estimate(name, unit, contrast(total_drop(len(cells)), cells), terms, ways=2)
+    return estimate.model_copy(update={"n_runs": cells[0].n_runs + cells[-1].n_runs})
 
 
-def _share_estimate(prediction: Cliff, cells: list[CellSample], refute_alpha: float) -> Estimate:
+def _steepest(prediction: Cliff, cells: list[CellSample]) -> int:
+    """Return the index of the declared gap, or of the steepest."""
+    means = [float(cell.values.mean()) for cell in cells]
+    return max(_gaps(prediction), key=lambda j: means[j] - means[j + 1])
+
+
+def _share_estimate(prediction: Cliff, cells: list[CellSample], terms: Terms) -> Estimate:
     """Return the share of the declared gap, or of the steepest one with its level divided by the number of gaps."""
-    gaps, means = _gaps(prediction), [float(cell.values.mean()) for cell in cells]
-    gap = max(gaps, key=lambda j: means[j] - means[j + 1])
-    drop, levels = means[0] - means[-1], (prediction.alpha / len(gaps), refute_alpha / 2)
-    (low, high), (refute_low, refute_high) = (fieller(gap, cells, alpha) for alpha in levels)
+    gap, gaps = _steepest(prediction, cells), _gaps(prediction)
+    means = [float(cell.values.mean()) for cell in cells]
+    drop, levels = means[0] - means[-1], (terms.alpha / len(gaps), terms.refute_alpha / 2)
+    (low, high), (refute_low, refute_high) = (fieller(gap, cells, alpha, terms) for alpha in levels)
     kind = "" if prediction.location else "steepest step, "
     return Estimate(
         name=f"share of the drop, {kind}r={prediction.ranks[gap]} to r={prediction.ranks[gap + 1]}",
@@ -138,7 +185,7 @@ def _share_estimate(prediction: Cliff, cells: list[CellSample], refute_alpha: fl
         high=high,
         refute_low=refute_low,
         refute_high=refute_high,
-        method=f"Fieller, one-sided levels {levels[0]:g} (of {len(gaps)} steps) and {levels[1]:g}",
+        method=f"Fieller, {terms.in_words(levels[0])} (of {len(gaps)} steps), refuting {levels[1]:g}",
         n_runs=sum(cells[index].n_runs for index in {0, gap, gap + 1, len(cells) - 1}),
     )
 

@@ -1,51 +1,53 @@
 """How often: exact one-sided bounds for a probability, and the collapse-probability decision built on them.
 
-Supported: the bound of every cell, at alpha, lies on the claimed side (an intersection-union test, no correction).
-Refuted: the mean probability over the cells is shown, at refute_alpha, to lie on the other side. It is a claim about
-the average cell, from the pooled count. Both are exact for runs that are independent within and between cells.
+Supported: the bound of every cell, at alpha, lies on the claimed side (an intersection-union test, no correction); or
+of the mean over the cells, where that is what was claimed. Refuted: the mean probability over the cells is shown, at
+refute_alpha, to lie on the other side; or one cell is, at refute_alpha / number of cells (Bonferroni, the first Holm
+step); or, where something was said to happen always, one run is shown to be an exception. The mean is about the average
+cell, from the pooled count. All are exact for runs that are independent within and between cells.
 
 The final number of runs is fixed and curtailed: with runs missing, the decision is taken twice at the planned
 number, as if all of them had the event and as if none had. Both outcomes move one way with each count, so two that
 agree hold for whatever the missing runs would have given.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
-from statsmodels.stats import proportion  # pyright: ignore[reportMissingTypeStubs] - statsmodels ships none
+from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
 
-from harness.decide.ruling import DECIDED, Ruling, missing_note
-from harness.decide.sample import CellSample
-from harness.record.verdict import Estimate, Outcome, Reason
+from harness.decide.resolve import first
+from harness.decide.ruling import STRADDLES, SUPPORTED, Finding, Ruling, missing_note, open_because, refuted
+from harness.decide.sample import CellSample, Landmarks
+from harness.decide.terms import Terms
+from harness.record.verdict import Estimate, Outcome, Reason, Refutation
 from harness.spec.prediction import CollapseProbability
 
 Count = tuple[int, int]
 """Runs with the event, and runs in all."""
 
+Samples = Mapping[str, CellSample]
+
 Bounds = tuple[float | None, float | None]
 """A lower and an upper limit, each one-sided; None where no valid one exists."""
 
 
-_Confint = Callable[..., tuple[float, float]]
-
-
+@lru_cache(maxsize=4096)
 def clopper_pearson(events: int, runs: int, alpha: float) -> tuple[float, float]:
     """Return the exact one-sided lower and upper limits of a probability.
 
-    Each limit holds at level `alpha` by itself: the two-sided interval at 2 alpha. The library's own one-sided
-    option is not used, because it names the sides the other way round from scipy.
+    Each limit holds at level `alpha` by itself: quantiles of beta distributions (Clopper and Pearson 1934, Biometrika
+    26:404), taken directly because a simulation asks for millions of them.
 
     Args:
         events: Runs with the event.
         runs: Runs in all; with none, the limits are 0 and 1.
         alpha: One-sided level.
     """
-    if not runs:
-        return 0.0, 1.0
-    # The library's types also cover arrays and frames, some of them unknown without stubs.
-    confint = cast(_Confint, proportion.proportion_confint)  # pyright: ignore[reportUnknownMemberType]
-    low, high = confint(events, runs, alpha=2 * alpha, method="beta")
-    return float(low), float(high)
+    low = float(betaincinv(events, runs - events + 1, alpha)) if events else 0.0
+    return low, float(betaincinv(events + 1, runs - events, 1 - alpha)) if events < runs else 1.0
 
 
 def mean_bounds(counts: Sequence[Count], alpha: float) -> Bounds:
@@ -68,52 +70,113 @@ def mean_bounds(counts: Sequence[Count], alpha: float) -> Bounds:
     return low if low_valid else None, high if high_valid else None
 
 
-def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], refute_alpha: float) -> Outcome:
-    """Return the outcome for complete cells.
+def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms: Terms) -> Finding:
+    """Return the finding for complete cells, counterexamples apart.
 
     Args:
-        prediction: The declared event, side, probability and alpha.
+        prediction: The declared event, side, probability and quantifier.
         counts: Events and runs of each cell, (n_cells,).
-        refute_alpha: One-sided level at which the mean may refute.
+        terms: The one-sided levels; counts have a single look.
     """
     below, limit = prediction.direction == "below", prediction.probability
-    cells = [clopper_pearson(*count, prediction.alpha) for count in counts]
-    if all(high < limit if below else low > limit for low, high in cells):
-        return Outcome.SUPPORTED
-    low, high = mean_bounds(counts, refute_alpha)
-    against = low is not None and low > limit if below else high is not None and high < limit
-    return Outcome.REFUTED if against else Outcome.INCONCLUSIVE
+
+    def claimed(bounds: Bounds) -> bool:
+        low, high = bounds
+        return (high is not None and high < limit) if below else (low is not None and low > limit)
+
+    def against(bounds: Bounds) -> bool:
+        low, high = bounds
+        return (low is not None and low > limit) if below else (high is not None and high < limit)
+
+    if prediction.quantifier == "each_cell":
+        supported = all(claimed(clopper_pearson(*count, terms.alpha)) for count in counts)
+    else:
+        supported = claimed(mean_bounds(counts, terms.alpha))
+    if supported:
+        return SUPPORTED
+    if prediction.refute_by == "any_cell":
+        level = terms.refute_alpha / len(counts)
+        refuting = any(against(clopper_pearson(*count, level)) for count in counts)
+    else:
+        refuting = against(mean_bounds(counts, terms.refute_alpha))
+    return refuted(Refutation.OTHER_SIDE) if refuting else STRADDLES
 
 
-def collapse_probability(
-    prediction: CollapseProbability, samples: Mapping[str, CellSample], refute_alpha: float
-) -> Ruling:
-    """Decide a prediction about how often runs collapse, or train.
+def find(prediction: CollapseProbability, samples: Samples, terms: Terms, landmarks: Landmarks) -> Finding:
+    """Decide how often runs collapse, or train; the same for whatever the missing runs would have given.
 
     Args:
         prediction: What was declared.
         samples: The runs of each cell, by the names of the prediction's arms.
-        refute_alpha: One-sided level at which it may be refuted.
+        terms: The one-sided levels.
+        landmarks: The limits of the labels, which a counterexample has to clear.
     """
     cells, event = tuple(samples.values()), prediction.event
-    estimates = _estimates(prediction, samples, refute_alpha)
-    detail = f"{event} {_tally(prediction, samples)}{_mean(estimates, len(cells))}{missing_note(cells)}"
     if not any(sample.n_runs for sample in cells):
-        return Ruling(Outcome.UNTESTED, Reason.NO_RUNS, f"no runs at {', '.join(samples)}", estimates)
+        return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"no runs at {', '.join(samples)}")
+    if prediction.quantifier == "always" and exceptions(prediction, cells, terms.refute_alpha, landmarks):
+        return refuted(Refutation.COUNTEREXAMPLE)
     least, most = (
-        rule_counts(prediction, [(s.n_event(event) + fill * s.missing, s.planned) for s in cells], refute_alpha)
+        rule_counts(prediction, [(s.n_event(event) + fill * s.missing, s.planned) for s in cells], terms)
         for fill in (0, 1)
     )
-    if least != most:
-        return Ruling(Outcome.INCONCLUSIVE, Reason.MISSING_RUNS, detail, estimates)
-    return Ruling(least, DECIDED.get(least, Reason.STRADDLES), detail, estimates)
+    if least.outcome != most.outcome:
+        return open_because(Reason.MISSING_RUNS)
+    return replace(least, settled=True)
 
 
-def _estimates(
-    prediction: CollapseProbability, samples: Mapping[str, CellSample], refute_alpha: float
-) -> tuple[Estimate, ...]:
+def exceptions(
+    prediction: CollapseProbability, cells: Sequence[CellSample], refute_alpha: float, landmarks: Landmarks
+) -> int:
+    """Return how many runs are shown to be exceptions: their accuracy, as sampled, lies beyond the event's limit.
+
+    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to refute_alpha / planned runs, so
+    that searching all of them costs nothing. More answers a problem do not count.
+    """
+    limit = landmarks.collapsed_below if prediction.event == "collapsed" else landmarks.trained_above
+    if limit is None:
+        return 0
+    level = refute_alpha / sum(cell.planned for cell in cells)
+    high_is_exception = (prediction.event == "trained") == (prediction.direction == "below")
+    found = 0
+    for cell in cells:
+        for value in cell.values:
+            right = value * cell.n_items
+            if high_is_exception:
+                found += clopper_pearson(math.floor(right), cell.n_items, level)[0] > limit
+            else:
+                found += clopper_pearson(math.ceil(right), cell.n_items, level)[1] < limit
+    return found
+
+
+def rule(prediction: CollapseProbability, samples: Samples, terms: Terms, landmarks: Landmarks) -> Ruling:
+    """Return the figures: the tally, every cell's bounds and the mean's, and the runs that would resolve it."""
+    cells = tuple(samples.values())
+    estimates = _estimates(prediction, samples, terms)
+    found = exceptions(prediction, cells, terms.refute_alpha, landmarks) if prediction.quantifier == "always" else 0
+    shown = f"; {found} shown to be exceptions" if found else ""
+    detail = (
+        f"{prediction.event} {_tally(prediction, samples)}{_mean(estimates, len(cells))}{shown}{missing_note(cells)}"
+    )
+    return Ruling(detail, estimates, runs_to_resolve=_more(prediction, cells, terms))
+
+
+def _more(prediction: CollapseProbability, cells: Sequence[CellSample], terms: Terms) -> int | None:
+    """Return the further runs a cell that decide if each cell went on in its proportion."""
+    if not all(cell.n_runs for cell in cells):
+        return None
+    shares = [cell.n_event(prediction.event) / cell.n_runs for cell in cells]
+    least = min(cell.n_runs for cell in cells)
+
+    def decided(n: int) -> bool:
+        return rule_counts(prediction, [(round(share * n), n) for share in shares], terms).decided
+
+    return first(decided, least)
+
+
+def _estimates(prediction: CollapseProbability, samples: Samples, terms: Terms) -> tuple[Estimate, ...]:
     counts = {name: (sample.n_event(prediction.event), sample.n_runs) for name, sample in samples.items()}
-    levels = (prediction.alpha, refute_alpha)
+    levels = (terms.alpha, terms.refute_alpha)
     each = [
         _estimate(f"P({prediction.event}) {name}", [count], levels, "Clopper-Pearson") for name, count in counts.items()
     ]
@@ -142,7 +205,7 @@ def _estimate(name: str, counts: Sequence[Count], levels: tuple[float, float], m
     )
 
 
-def _tally(prediction: CollapseProbability, samples: Mapping[str, CellSample]) -> str:
+def _tally(prediction: CollapseProbability, samples: Samples) -> str:
     """Return `0/5 at each of r=8, r=16; 1/5 at r=64`."""
     alike: dict[Count, list[str]] = {}
     for name, sample in samples.items():

@@ -1,68 +1,172 @@
-"""From a declared prediction and its runs to a verdict: one procedure a kind, chosen by the declaration alone.
+"""From a declared prediction and its runs to a finding: one procedure a kind, chosen by the declaration alone.
 
 The procedure never depends on what the runs look like: a test that switches once it sees two modes fails exactly
-when it is needed, because few runs often show only one.
+when it is needed, because few runs often show only one. Looks are taken in their order and the first that settles the
+prediction stands, whatever came later; so the same runs under the same declaration give the same bytes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from harness.decide.cliff import cliff
-from harness.decide.counts import collapse_probability
-from harness.decide.margins import limits, margin
-from harness.decide.ruling import Ruling
-from harness.decide.sample import CellSample, summary
-from harness.record.verdict import PredictionVerdict
-from harness.spec.prediction import Cliff, CollapseProbability, Prediction
+from harness.decide import associations, cliff, counts, custom, means
+from harness.decide.associations import Unit
+from harness.decide.custom import Estimand
+from harness.decide.ruling import Finding, Ruling
+from harness.decide.sample import CellSample, Landmarks
+from harness.decide.terms import Look, Terms
+from harness.record.verdict import Reason
+from harness.spec.design import Design
+from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
+
+NOWHERE = Landmarks()
 
 
-def decide(prediction: Prediction, samples: Mapping[str, CellSample], refute_alpha: float) -> PredictionVerdict:
-    """Decide one prediction. The same runs under the same declaration give the same bytes.
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """All that a prediction is decided on.
 
-    Args:
-        prediction: What was declared.
-        samples: The runs of each arm, by the names of `prediction.arms()`; an arm without runs has an empty sample.
-        refute_alpha: One-sided level at which it may be refuted (`Hypothesis.refute_alpha`).
-
-    Raises:
-        ValueError: The samples are not those of the prediction's arms, or the level is not in (0, 0.5).
+    Attributes:
+        samples: The runs of each arm at the full number of seeds, by the names of `prediction.arms()`; an arm without
+            runs has an empty sample. Empty for an association.
+        reached: How many seeds a cell have been executed, whether they gave a result or not.
+        landmarks: Accuracies that labels and bounds are relative to.
+        units: The bases of an association.
+        estimand: The author's function, for a custom prediction.
     """
-    arms = tuple(prediction.arms())
-    if set(samples) != set(arms):
-        raise ValueError(f"{prediction.id}: samples of {sorted(samples)}, arms {sorted(arms)}. Give one sample an arm.")
-    if not 0 < refute_alpha < 0.5:
-        raise ValueError(f"{prediction.id}: refute_alpha {refute_alpha:g} is no one-sided level. Give one in (0, 0.5).")
-    ordered = {name: samples[name] for name in arms}
-    ruling = _rule(prediction, ordered, refute_alpha)
-    return PredictionVerdict(
-        id=prediction.id,
-        kind=prediction.kind,
-        role=prediction.role,
-        statement=prediction.statement,
-        outcome=ruling.outcome,
-        reason=ruling.reason,
-        detail=ruling.detail,
-        needs=needs(prediction),
-        alpha=prediction.alpha,
-        refute_alpha=refute_alpha,
-        estimates=ruling.estimates,
-        effect_sizes=ruling.effect_sizes,
-        cells=tuple(summary(name, sample) for name, sample in ordered.items()),
-    )
+
+    samples: Mapping[str, CellSample]
+    reached: int
+    landmarks: Landmarks = NOWHERE
+    units: tuple[Unit, ...] = ()
+    estimand: Estimand | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The declared terms: levels over all looks, runs a cell at each look, and when to give up."""
+
+    alpha: float
+    refute_alpha: float
+    sizes: tuple[int, ...]
+    design: Design
+
+    def terms(self, number: int) -> Terms:
+        """Return the terms at a look."""
+        return Terms(self.alpha, self.refute_alpha, Look(number, self.sizes, self.design.sequential))
+
+
+def course(prediction: Prediction, results: Results, rules: Rules) -> tuple[Finding, Terms]:
+    """Take the looks that the runs have reached, in their order; return what the first that settles says, or the last.
+
+    Where not even the first look is reached, it is taken with its runs as missing.
+    """
+    due = [number for number, size in enumerate(rules.sizes, 1) if size <= results.reached] or [1]
+    terms = rules.terms(due[0])
+    found = at_terms(prediction, results, terms, rules.design)
+    for number in due:
+        terms = rules.terms(number)
+        found = at_terms(prediction, results, terms, rules.design) if number != due[0] else found
+        if not found.settled and _gives_up(prediction, results, rules, terms, found):
+            found = replace(found, reason=Reason.FUTILITY, settled=True)
+        if found.settled:
+            return found, terms
+    ended = terms.look.last and results.reached >= terms.look.runs
+    return (replace(found, settled=True) if ended else found), terms
+
+
+def figures(prediction: Prediction, results: Results, terms: Terms) -> Ruling:
+    """Return the figures at the look of `terms`."""
+    match prediction:
+        case Association():
+            return associations.rule(prediction, results.units, terms)
+        case CollapseProbability():
+            return counts.rule(prediction, seen(results, terms), terms, results.landmarks)
+        case Cliff():
+            return cliff.rule(prediction, seen(results, terms), terms, results.landmarks)
+        case Custom():
+            return custom.rule(prediction, seen(results, terms), terms, _own(prediction, results))
+        case _:
+            return means.rule(prediction, seen(results, terms), terms, results.landmarks)
+
+
+def at_terms(prediction: Prediction, results: Results, terms: Terms, design: Design) -> Finding:
+    """Return what the runs up to one look say on these terms."""
+    match prediction:
+        case Association():
+            planned = design.bases.families * design.bases.budgets * design.bases.seeds if design.bases else 0
+            return associations.find(prediction, results.units, terms, planned)
+        case CollapseProbability():
+            return counts.find(prediction, seen(results, terms), terms, results.landmarks)
+        case Cliff():
+            return cliff.find(prediction, seen(results, terms), terms, results.landmarks)
+        case Custom():
+            return custom.find(prediction, seen(results, terms), terms, _own(prediction, results))
+        case _:
+            return means.find(prediction, seen(results, terms), terms, results.landmarks)
+
+
+def seen(results: Results, terms: Terms) -> dict[str, CellSample]:
+    """Return the runs that a look may see, by arm: those of its seeds."""
+    return {name: sample.first(terms.look.runs) for name, sample in results.samples.items()}
 
 
 def needs(prediction: Prediction) -> str:
     """Return the support region in words: `each P < 0.5`, `> -5 points`, `share > 0.8, total drop > 10 points`."""
-    if isinstance(prediction, CollapseProbability):
-        each = "each P" if len(prediction.arms()) > 1 else "P"
-        return f"{each} {'<' if prediction.direction == 'below' else '>'} {prediction.probability:g}"
-    if isinstance(prediction, Cliff):
-        return f"share > {prediction.share:g}, total drop > {100 * prediction.min_total_drop:g} points"
-    return f"> {100 * limits(prediction)[0]:g} points"
+    match prediction:
+        case CollapseProbability():
+            what = {"each_cell": "each P", "mean_over_cells": "mean P", "always": "no exception, mean P"}
+            said = what[prediction.quantifier] if len(prediction.arms()) > 1 else "P"
+            return f"{said} {'<' if prediction.direction == 'below' else '>'} {prediction.probability:g}"
+        case Cliff():
+            drop = _amount(prediction.min_total_drop, "raw", prediction.measure)
+            return f"share > {prediction.share:g}, total drop > {drop}"
+        case Association():
+            return f"slope > {_amount(prediction.margin, 'raw', prediction.measure)}"
+        case Custom():
+            return f"{'>' if prediction.direction == 'above' else '<'} {prediction.value:g}"
+        case _:
+            where = means.regions(prediction, Landmarks(0.0, 0.0, 0.0))
+            scale, measure = prediction.scale, prediction.measure
+            above = _amount(where.support_above, scale, measure) if where.support_above > -float("inf") else ""
+            below = _amount(where.support_below, scale, measure) if where.support_below < float("inf") else ""
+            return " and ".join([*([f"> {above}"] if above else []), *([f"< {below}"] if below else [])])
 
 
-def _rule(prediction: Prediction, samples: Mapping[str, CellSample], refute_alpha: float) -> Ruling:
-    if isinstance(prediction, CollapseProbability):
-        return collapse_probability(prediction, samples, refute_alpha)
+def assumptions(prediction: Prediction) -> str:
+    """Return what the decision conditions on, in words for the card."""
+    match prediction:
+        case CollapseProbability():
+            return "independent runs; exact for counts, whatever the accuracies"
+        case Association():
+            return "bases of a stratum exchangeable but for x"
+        case Custom():
+            return "what the author's estimand assumes"
+        case _ if any(arm.where for arm in prediction.arms().values()):
+            return "runs compared by what became of them: an association, not an effect of a treatment"
+        case _:
+            return "no cell mixes collapsed and other runs, unseen ones included; spreads near normal"
+
+
+def _gives_up(prediction: Prediction, results: Results, rules: Rules, terms: Terms, found: Finding) -> bool:
+    """Return whether the design's futility rule stops here; it is for means whose look is complete."""
+    threshold = rules.design.futility
+    if not threshold or terms.look.last or found.reason is not Reason.STRADDLES:
+        return False
+    samples = seen(results, terms)
     if isinstance(prediction, Cliff):
-        return cliff(prediction, samples, refute_alpha)
-    return margin(prediction, samples, refute_alpha)
+        return cliff.futile(prediction, samples, terms, results.landmarks, threshold)
+    if isinstance(prediction, CollapseProbability | Association | Custom):
+        return False
+    return means.futile(prediction, samples, terms, results.landmarks, threshold)
+
+
+def _own(prediction: Custom, results: Results) -> Estimand:
+    if results.estimand is None:
+        raise ValueError(f"{prediction.id}: {prediction.estimand} was not loaded. Hand in the function.")
+    return results.estimand
+
+
+def _amount(value: float, scale: str, measure: str) -> str:
+    if scale != "raw":
+        return f"{value:g} ({scale.replace('_', ' ')})"
+    return f"{100 * value:g} points" if "accuracy" in measure else f"{value:g}"

@@ -1,27 +1,58 @@
 """What a decision procedure hands back, before it is bound to its declaration; and how its sentences write numbers.
 
-Decisions compare unrounded numbers. Only the sentences round, to three decimals.
+A `Finding` is the decision alone, cheap enough to be simulated; a `Ruling` adds the figures behind it. Decisions
+compare unrounded numbers. Only the sentences round, to three decimals.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.decide.sample import CellSample
-from harness.record.verdict import EffectSize, Estimate, Outcome, Reason
+from harness.record.verdict import EffectSize, Estimate, Outcome, Reason, Refutation
 
-DECIDED = {Outcome.SUPPORTED: Reason.IN_SUPPORT, Outcome.REFUTED: Reason.IN_REFUTE}
-"""The reason behind each outcome that an interval gives."""
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An outcome with its reason."""
+
+    outcome: Outcome
+    reason: Reason
+    how: Refutation | None = None
+    settled: bool = False
+    """Whether no further planned run can change it; supported and refuted always are."""
+    why: str = ""
+    """What failed, for a sentence; empty where the reason says all."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether it came out one way or the other."""
+        return self.outcome in (Outcome.SUPPORTED, Outcome.REFUTED)
+
+
+SUPPORTED = Finding(Outcome.SUPPORTED, Reason.IN_SUPPORT, settled=True)
+STRADDLES = Finding(Outcome.INCONCLUSIVE, Reason.STRADDLES)
+
+
+def refuted(how: Refutation) -> Finding:
+    """Return the finding of a refutation."""
+    return Finding(Outcome.REFUTED, Reason.IN_REFUTE, how, settled=True)
+
+
+def open_because(reason: Reason, why: str = "") -> Finding:
+    """Return an inconclusive finding."""
+    return Finding(Outcome.INCONCLUSIVE, reason, why=why)
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """An outcome with the figures that gave it."""
+    """The figures behind a finding."""
 
-    outcome: Outcome
-    reason: Reason
     detail: str
+    """One sentence."""
     estimates: tuple[Estimate, ...] = ()
     effect_sizes: tuple[EffectSize, ...] = ()
+    runs_to_resolve: int | None = None
+    attainable_p: float | None = None
 
 
 def missing_runs(samples: Iterable[CellSample]) -> int:
@@ -36,22 +67,28 @@ def missing_note(samples: Iterable[CellSample]) -> str:
     return f"; {missing} of {sum(cell.planned for cell in cells)} planned runs missing" if missing else ""
 
 
-def mean_assumption_failed(samples: Mapping[str, CellSample]) -> tuple[Outcome, Reason, str] | None:
+def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
     """Return why no interval for a mean may decide, or None where one may.
 
     An arm without runs leaves the contrast without an estimate. A cell with both collapsed and other runs is
-    bimodal: at n = 3 with one collapse in ten, a nominal 90 % t interval for its mean covers 30 %.
+    bimodal: at n = 3 with one collapse in ten, a nominal 90 % t interval for its mean covers 30 %. A selection by
+    label has one mode, but its size is random, and one run shows no spread.
     """
-    empty = [name for name, sample in samples.items() if not sample.n_runs]
-    if empty:
-        return Outcome.UNTESTED, Reason.NO_RUNS, f"no runs at {', '.join(empty)}"
+    unselected = [name for name, sample in samples.items() if not sample.n_runs and not sample.selected]
+    if unselected:
+        return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"no runs at {', '.join(unselected)}")
+    few = [f"{name} ({sample.n_runs})" for name, sample in samples.items() if sample.selected and sample.n_runs < 2]
+    if few:
+        empty = all(not sample.n_runs for sample in samples.values() if sample.selected)
+        outcome = Outcome.UNTESTED if empty else Outcome.INCONCLUSIVE
+        return Finding(outcome, Reason.TOO_FEW, why=f"too few runs of the label at {', '.join(few)}")
     mixed = [
         f"{name} ({sample.n_event('collapsed')} of {sample.n_runs} collapsed)"
         for name, sample in samples.items()
         if sample.mixed
     ]
     if mixed:
-        return Outcome.INCONCLUSIVE, Reason.MIXED_CELLS, f"collapsed and other runs side by side at {', '.join(mixed)}"
+        return open_because(Reason.MIXED_CELLS, f"collapsed and other runs side by side at {', '.join(mixed)}")
     return None
 
 

@@ -1,7 +1,6 @@
-"""What is observed in one cell: a run accuracy and a label for each run. The run is the unit, never the item.
+"""What is observed in one cell: a response and a label for each run. The run is the unit, never the item.
 
-Accuracies lie between 0 and 1, on one fixed evaluation set of `n_items`. A run that is planned but absent is
-missing, not a collapse: the decisions ask what it could have given.
+A run that is planned but absent is missing, not a collapse: the decisions ask what it could have given.
 """
 
 from dataclasses import dataclass
@@ -16,15 +15,36 @@ Event = Literal["collapsed", "trained"]
 """What is counted. A run with another label counts as not having the event, for either one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """The accuracies, 0 to 1, that labels and bounds are relative to; None where nobody knows them."""
+
+    base: float | None = None
+    """The base's own accuracy before any training."""
+    collapsed_below: float | None = None
+    trained_above: float | None = None
+
+    def label(self, accuracy: float) -> RunLabel | None:
+        """Return what became of a run of this accuracy, or None where the landmarks are not known."""
+        if self.base is None or self.collapsed_below is None or self.trained_above is None:
+            return None
+        return label(accuracy, self.collapsed_below, self.base, self.trained_above)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CellSample:
-    """One cell's runs.
+    """One cell's runs, in the order of their seeds.
 
     Attributes:
-        values: Accuracy of each run, (n_runs,), from 0 to 1; kept as a read-only copy.
+        values: Response of each run, (n_runs,), in the measure's unit; kept as a read-only copy.
         labels: What became of each run, in the same order, (n_runs,).
-        n_items: Questions in the evaluation set, so that an accuracy is k / n_items.
+        n_items: Problems behind each response, so that a share is k / n_items.
         planned: Runs that the design plans for this cell, at least n_runs.
+        seeds: Number of each run's seed, from 0, increasing, (n_runs,); by default the first ones.
+        items: Response of each run to each problem, (n_runs, n_items), where a decision generalises over problems.
+        bounded: Whether responses are shares from 0 to 1, with a known sampling variance.
+        selected: Whether the runs were selected by their label, so that their number is random.
+        launched: Whether each run gained reward in training, (n_runs,); None where nobody knows.
 
     Raises:
         ValueError: The runs are not what the attributes say.
@@ -34,21 +54,49 @@ class CellSample:
     labels: tuple[RunLabel, ...]
     n_items: int
     planned: int
+    seeds: tuple[int, ...] = ()
+    items: NDArray[np.float64] | None = None
+    bounded: bool = True
+    selected: bool = False
+    launched: tuple[bool | None, ...] = ()
 
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
         values.setflags(write=False)
         object.__setattr__(self, "values", values)
-        if values.ndim != 1 or values.size != len(self.labels):
+        object.__setattr__(self, "seeds", self.seeds or tuple(range(values.size)))
+        if values.ndim != 1 or values.size != len(self.labels) or values.size != len(self.seeds):
             raise ValueError(f"values of shape {values.shape} with {len(self.labels)} labels. Give one of each a run.")
-        if not np.all((values >= 0) & (values <= 1)):
+        if self.bounded and not np.all((values >= 0) & (values <= 1)):
             raise ValueError(f"values {values.tolist()} are not accuracies. Give finite numbers from 0 to 1.")
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"values {values.tolist()} are not finite. Leave runs without a response out.")
         if self.n_items < 1:
             raise ValueError(f"n_items {self.n_items} makes no accuracy. Give the size of the evaluation set.")
         if self.planned < max(values.size, 1):
             raise ValueError(
                 f"planned {self.planned} with {values.size} runs. Plan at least one, and all that are used."
             )
+        if self.items is not None and self.items.shape[:1] != values.shape:
+            raise ValueError(f"items of shape {self.items.shape} with {values.size} runs. Give one row a run.")
+
+    def first(self, seeds: int, planned: int | None = None) -> "CellSample":
+        """Return the runs of the first `seeds` seeds, as of a design that plans `planned` (default: as many)."""
+        kept = [i for i, seed in enumerate(self.seeds) if seed < seeds]
+        planned = seeds if planned is None else planned
+        if len(kept) == self.n_runs and planned == self.planned:
+            return self
+        return CellSample(
+            values=self.values[kept],
+            labels=tuple(self.labels[i] for i in kept),
+            n_items=self.n_items,
+            planned=planned,
+            seeds=tuple(self.seeds[i] for i in kept),
+            items=None if self.items is None else self.items[kept],
+            bounded=self.bounded,
+            selected=self.selected,
+            launched=tuple(self.launched[i] for i in kept) if self.launched else (),
+        )
 
     @property
     def n_runs(self) -> int:
@@ -57,7 +105,7 @@ class CellSample:
 
     @property
     def missing(self) -> int:
-        """Planned runs without a result."""
+        """Planned runs without a result; of a selection, nobody knows which of them it would have held."""
         return self.planned - self.n_runs
 
     @property
@@ -79,7 +127,14 @@ def summary(name: str, sample: CellSample) -> CellSummary:
         mean=float(sample.values.mean()) if sample.n_runs else None,
         sd=float(sample.values.std(ddof=1)) if sample.n_runs > 1 else None,
         labels={str(label): sample.labels.count(label) for label in RunLabel},
+        launched=_launched(sample),
     )
+
+
+def _launched(sample: CellSample) -> int | None:
+    """Return how many of the collapsed runs had first gained reward, or None where there or known is none."""
+    known = [launched for launched, label in zip(sample.launched, sample.labels, strict=False) if label == "collapsed"]
+    return None if not known or None in known else known.count(True)
 
 
 def label(accuracy: float, collapsed_below: float, base: float, trained_above: float) -> RunLabel:

@@ -33,12 +33,17 @@ class _Starter(Protocol):
 
 
 class LocalExecutor:
-    """Keeps `slots` jobs at work, in the order in which they were submitted."""
+    """Keeps `slots` jobs at work, in the order in which they were submitted.
 
-    def __init__(self, log: Path, slots: int | None = None, *, fork: bool = FORKS_AFTER_IMPORT):
+    With `code_root`, jobs may run the code of that project which they name.
+    """
+
+    def __init__(
+        self, log: Path, slots: int | None = None, *, fork: bool = FORKS_AFTER_IMPORT, code_root: Path | None = None
+    ):
         self._log = log
         self._slots = slots or available_cores()
-        self._starter: _Starter = ForkServer(log) if fork else FreshProcesses(log)
+        self._starter: _Starter = ForkServer(log, code_root) if fork else FreshProcesses(log, code_root)
         self._queued: deque[str] = deque()
         self._running: set[str] = set()
         self._gone: set[str] = set()
@@ -97,8 +102,9 @@ class ForkServer:
     and every job ends as soon as it starts.
     """
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, code_root: Path | None = None) -> None:
         self._log = log
+        self._code_root = code_root
         self._server: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -155,7 +161,7 @@ class ForkServer:
     def _launch(self) -> None:
         with self._log.open("ab") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "harness.train", "--serve"],
+                _worker(self._code_root, "--serve"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -176,15 +182,16 @@ class ForkServer:
 class FreshProcesses:
     """One `python -m harness.train JOB` a job; complaints from before the job's own log exists go to `log`."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, code_root: Path | None = None) -> None:
         self._log = log
+        self._code_root = code_root
         self._at_work: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, handle: str) -> None:
         """Start the job's process."""
         with self._log.open("ab") as log:
             self._at_work[handle] = subprocess.Popen(
-                [sys.executable, "-m", "harness.train", handle],
+                _worker(self._code_root, handle),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -214,6 +221,15 @@ class FreshProcesses:
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _worker(code_root: Path | None, what: str) -> list[str]:
+    """Return a worker's command line; the permission to run a project's code is an argument, never inherited.
+
+    `-P` keeps the working directory off the import path, where a project's file of a library's name would be run.
+    """
+    permitted = ["--code", str(code_root)] if code_root else []
+    return [sys.executable, "-P", "-m", "harness.train", *permitted, what]
 
 
 def _forward(server: subprocess.Popen[str], said: queue.SimpleQueue[str]) -> None:

@@ -1,7 +1,7 @@
 """The smallest set of runs that can decide the hypotheses asked for: each run once, with the reasons for it.
 
 A run's identity holds what is meant to change its result; executors, paths, threads and library versions do not
-belong to it. Two hypotheses that need the same cell share its runs.
+belong to it. Two hypotheses share a run if they need the same cell with the same seed: equal block, equal index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.source import base_identity, derived_seed, items_hash, splits
-from harness.source.seeds import Space
+from harness.source.seeds import CONFIRM
 from harness.spec import BaseRecipe, Cell, Hypothesis, Protocol
 from harness.spec.canonical import digest
 
@@ -33,8 +33,10 @@ class PlannedRun:
     id: str
     base: PlannedBase
     cell: Cell
+    block: str
+    """The block that its seed is derived in."""
     index: int
-    """Which of the derived seeds, from 0."""
+    """Which of the block's derived seeds, from 0."""
     identity: dict[str, Any]
     needed_by: tuple[str, ...]
     """`hypothesis/prediction` of everything that asks for this run."""
@@ -48,22 +50,33 @@ class RunSet:
     runs: tuple[PlannedRun, ...]
 
 
-def plan(hypotheses: Mapping[str, Hypothesis], protocol: Protocol, bases: Sequence[str]) -> RunSet:
+def plan(
+    hypotheses: Mapping[str, Hypothesis],
+    protocol: Protocol,
+    bases: Sequence[str],
+    *,
+    blocks: Mapping[str, str] | None = None,
+    seeds: Mapping[tuple[str, str], int] | None = None,
+) -> RunSet:
     """Return the union of the runs that `hypotheses` (by name) need on `bases` (names in the protocol).
 
-    Runs are ordered by seed, then by cell, so that every cell has the same number of runs at any moment.
+    `blocks` gives hypotheses their seed blocks (default: confirm). `seeds` says how many seeds are wanted now for a
+    hypothesis's prediction, by name and id (default: all that the hypothesis declares). Runs are ordered by seed, then
+    by cell, so that every cell has the same number of runs at any moment.
     """
     planned = [planned_base(name, protocol) for name in bases]
-    wanted: dict[tuple[Cell, int], list[str]] = {}
+    wanted: dict[tuple[Cell, str, int], list[str]] = {}
     for name, hypothesis in hypotheses.items():
+        block = (blocks or {}).get(name, CONFIRM)
         for prediction in hypothesis.predictions:
-            for cell in prediction.cells(protocol.recipe.scaling).values():
-                for index in range(hypothesis.design.seeds):
-                    wanted.setdefault((cell, index), []).append(f"{name}/{prediction.id}")
+            count = (seeds or {}).get((name, prediction.id), hypothesis.design.seeds)
+            for cell in dict.fromkeys(prediction.cells(protocol.recipe.scaling).values()):
+                for index in range(count):
+                    wanted.setdefault((cell, block, index), []).append(f"{name}/{prediction.id}")
     runs = [
-        replace(planned_run(base, cell, index, protocol), needed_by=tuple(reasons))
+        replace(planned_run(base, cell, index, protocol, space=block), needed_by=tuple(reasons))
         for base in planned
-        for (cell, index), reasons in sorted(wanted.items(), key=lambda item: item[0][1])
+        for (cell, block, index), reasons in sorted(wanted.items(), key=lambda item: item[0][2])
     ]
     return RunSet(tuple(planned), tuple(runs))
 
@@ -81,10 +94,10 @@ def planned_run(
     index: int,
     protocol: Protocol,
     *,
-    space: Space = "confirm",
+    space: str = CONFIRM,
     validate_at: tuple[int, ...] = (),
 ) -> PlannedRun:
-    """Return the run of `cell` with derived seed number `index` on `base`.
+    """Return the run of `cell` with derived seed number `index` of the block `space` on `base`.
 
     `validate_at` lists updates after which the policy is also scored on the validation split (pilots do).
     """
@@ -107,7 +120,7 @@ def planned_run(
         "validate_at": list(validate_at),
     }
     slug = f"{run_slug(base, cell)}-{digest(identity)[:12]}"
-    return PlannedRun(slug, base, cell, index, identity, ())
+    return PlannedRun(slug, base, cell, space, index, identity, ())
 
 
 def run_slug(base: PlannedBase, cell: Cell) -> str:

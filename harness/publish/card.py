@@ -11,7 +11,10 @@ from itertools import groupby
 from harness.publish.numbers import estimate, short
 from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Verdict
 
-HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL", Outcome.INCONCLUSIVE: "OPEN", Outcome.UNTESTED: "OPEN"}
+HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
+"""What a heading says of an outcome; all others are OPEN."""
+EXPECTED = ("not executed", "not in the table")
+"""Reasons for a missing run that are counted, not listed."""
 WIDTH = 112
 LABEL = 11
 OUTCOME = 13
@@ -25,11 +28,11 @@ def card(verdict: Verdict) -> str:
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     label = "confirmatory" if verdict.registered.confirmatory else "exploratory"
-    left = f"{verdict.hypothesis}  {HEADING[verdict.outcome]}  {verdict.outcome}"
+    left = f"{verdict.hypothesis}  {HEADING.get(verdict.outcome, 'OPEN')}  {verdict.outcome}"
     yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
     yield from _block("claim", verdict.claim)
     yield from _blocks("recipe", verdict.recipe)
-    for role in ("primary", "auxiliary"):
+    for role in ("primary", "auxiliary", "exploratory"):
         for i, prediction in enumerate(p for p in verdict.predictions if p.role == role):
             yield from _prediction(role if i == 0 else "", prediction)
     yield from _blocks("context", context(verdict))
@@ -40,9 +43,11 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 
 def context(verdict: Verdict) -> list[str]:
     """Return the base's accuracy, every cell's mean over its runs with what became of them, and what labels mean."""
-    bounds = f"collapsed < {short(verdict.collapsed_below, 3)}, trained > {short(verdict.trained_above, 3)}"
     cells = [f"{cell.name} {short(cell.mean)}{_labels(cell)}" for cell in verdict.cells]
     lines = ["   ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
+    if verdict.base_accuracy is None:
+        return lines
+    bounds = f"collapsed < {short(verdict.collapsed_below, 3)}, trained > {short(verdict.trained_above, 3)}"
     return [f"base {short(verdict.base_accuracy)} on {verdict.n_items} held-out problems; {bounds}", *lines]
 
 
@@ -51,11 +56,15 @@ def integrity(verdict: Verdict) -> list[str]:
     registered = verdict.registered
     held = f"registered {registered.hash[:12]} before the first run; derived seeds; base weights unchanged"
     first = held if registered.confirmatory else "; ".join(registered.deviations)
-    lost = verdict.planned_runs - verdict.used_runs
-    lines = [f"{first}; {lost} of {verdict.planned_runs} runs without a result"]
-    lines += [f"{run.run_id}: {run.reason}" for run in verdict.missing[:5]]
-    if len(verdict.missing) > 5:
-        lines.append(f"and {len(verdict.missing) - 5} more (in --json)")
+    spared = sum(run.reason in EXPECTED for run in verdict.missing)
+    lost = verdict.planned_runs - verdict.used_runs - spared
+    not_needed = f", {spared} not executed" if spared else ""
+    lines = [f"{first}; {lost} of {verdict.planned_runs} runs without a result{not_needed}"]
+    lines += list(registered.notes)
+    telling = [run for run in verdict.missing if run.reason not in EXPECTED]
+    lines += [f"{run.run_id}: {run.reason}" for run in telling[:5]]
+    if len(telling) > 5:
+        lines.append(f"and {len(telling) - 5} more (in --json)")
     return lines
 
 
@@ -65,10 +74,25 @@ def _prediction(label: str, said: PredictionVerdict) -> Iterator[str]:
         yield f"{line:<{room}} {said.outcome}" if i == 0 else line
     for line in _estimates(said.estimates):
         yield from _block("", f"  {line}")
-    effects = "".join(f"; {effect.name} {effect.value:.1f}" for effect in said.effect_sizes)
+    effects = "".join(f"; {effect.name} {effect.value:.2g}" for effect in said.effect_sizes)
     yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{effects}")
+    yield from (line for text in _terms(said) for line in _block("", f"  {text}"))
     if said.reason not in (Reason.IN_SUPPORT, Reason.IN_REFUTE, Reason.STRADDLES):
         yield from _block("", f"  {said.reason}: {said.detail}")
+
+
+def _terms(said: PredictionVerdict) -> Iterator[str]:
+    """Yield how it was decided: the look, in which way it was refuted, what more runs might do, what it is based on."""
+    parts = [f"look {said.look} of {len(said.looks)}, {said.looks[said.look - 1]} runs a cell"]
+    parts = parts if len(said.looks) > 1 else []
+    parts += [f"refuted: {said.how}"] if said.how else []
+    parts += [f"attainable p {said.attainable_p:.2g}"] if said.attainable_p is not None else []
+    parts += [f"q {said.q:.2g} (false discovery rate)"] if said.q is not None else []
+    if said.runs_to_resolve is not None:
+        parts.append(f"{said.runs_to_resolve} more runs a cell would resolve it at this estimate and spread")
+    if parts:
+        yield "; ".join(parts)
+    yield f"given: {said.assumptions}"
 
 
 def _estimates(estimates: Sequence[Estimate]) -> Iterator[str]:
@@ -88,8 +112,13 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _labels(cell: CellSummary) -> str:
-    said = ", ".join(f"{count} {name}" for name, count in cell.labels.items() if count)
-    return f" ({said})" if said else " (no runs)"
+    said = [f"{count} {name}" for name, count in cell.labels.items() if count]
+    if cell.launched is not None and cell.labels.get("collapsed"):
+        never = cell.labels["collapsed"] - cell.launched
+        ways = [f"{never} never launched"] if never else []
+        ways += [f"{cell.launched} launched first"] if cell.launched else []
+        said[0] += f": {', '.join(ways)}"
+    return f" ({', '.join(said)})" if said else " (no runs)"
 
 
 def _blocks(label: str, texts: Sequence[str]) -> Iterator[str]:

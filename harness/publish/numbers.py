@@ -24,6 +24,15 @@ def estimate(said: Estimate) -> str:
         )
         value = MISSING if said.value is None else f"{100 * said.value:.1f}"
         return f"{value} [{limits}] points"
+    if said.unit not in ("probability", "share"):
+        value, low, high = (significant(x) for x in (said.value, said.low, said.high))
+        low, high = ("-inf" if said.low is None else low), ("inf" if said.high is None else high)
+        return f"{value} [{low}, {high}] {said.unit}"
     low = "-inf" if said.low is None else short(said.low)
     high = "inf" if said.high is None else short(said.high)
     return f"{short(said.value)} [{low}, {high}]"
+
+
+def significant(value: float | None) -> str:
+    """Return three significant digits; `n/a` for None."""
+    return MISSING if value is None else f"{value:.3g}"

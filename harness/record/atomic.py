@@ -18,7 +18,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that a reader sees the old file or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = _partial(path)
     partial.write_text(text, encoding="utf-8")
     sync(partial)
     os.replace(partial, path)
@@ -27,7 +27,7 @@ def write_text(path: Path, text: str) -> None:
 def create_json(path: Path, value: Any) -> bool:
     """Create `path` unless it exists; return whether this call created it. It appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = _partial(path)
     partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     sync(partial)
     try:
@@ -66,3 +66,8 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _partial(path: Path) -> Path:
+    """Return a hidden name beside `path` that no other thread, process or host takes."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")

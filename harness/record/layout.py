@@ -31,6 +31,16 @@ class Store:
         return self.root / "verdicts"
 
     @property
+    def exclusions(self) -> Path:
+        """Runs that were taken out by hand."""
+        return self.root / "exclusions"
+
+    @property
+    def adopted(self) -> Path:
+        """Tables of finished runs from elsewhere."""
+        return self.root / "adopted"
+
+    @property
     def index(self) -> Path:
         """The DuckDB index of the records."""
         return self.root / "index.duckdb"

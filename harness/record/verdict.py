@@ -20,6 +20,10 @@ class Outcome(StrEnum):
     """Neither; the reason says why."""
     UNTESTED = "untested"
     """No run bears on it."""
+    SUGGESTIVE_FOR = "suggestive for"
+    """An exploratory result in the direction of support, after the false discovery rate was held."""
+    SUGGESTIVE_AGAINST = "suggestive against"
+    """An exploratory result in the direction of refutation, after the false discovery rate was held."""
 
 
 class Reason(StrEnum):
@@ -39,6 +43,37 @@ class Reason(StrEnum):
     """The base scores no better than chance would, so nothing can fall and keeping up says nothing."""
     NO_RUNS = "no runs"
     """At least one arm has no run at all."""
+    TOO_FEW = "too few runs selected"
+    """An arm that selects runs by their label found fewer than two, so its spread is unknown."""
+    NO_SPREAD = "assumption failed: no variation between runs"
+    """All runs of every arm gave the same response, on a scale whose sampling variance is unknown."""
+    OFF_SCALE = "assumption failed: a response has no value on the declared scale"
+    """A zero or negative response has no logarithm."""
+    FUTILITY = "stopped for futility"
+    """At a planned look the last one was unlikely to decide it, so no further run was spent."""
+    UNDERPOWERED = "underpowered by design"
+    """Not even perfect agreement of the planned units reaches the level."""
+    NO_INFORMATION = "insufficient information"
+    """What the results state does not suffice to decide: no seeds, no base accuracy or no number of problems."""
+    FALSE_DISCOVERY = "no discovery"
+    """An exploratory result that does not pass the false discovery rate."""
+
+
+class Refutation(StrEnum):
+    """In which way a prediction was refuted."""
+
+    TOO_SMALL = "too small"
+    """The effect is shown to be smaller than claimed."""
+    WRONG_SIGN = "wrong sign"
+    """The effect is shown to go the other way."""
+    TOO_LARGE = "too large"
+    """The effect is shown to be larger than claimed."""
+    TOO_GRADUAL = "too gradual"
+    """The drop is shown to be spread over more than one step."""
+    OTHER_SIDE = "other side"
+    """A mean or a probability is shown to lie on the other side."""
+    COUNTEREXAMPLE = "counterexample"
+    """One run or one cell is shown to be what the claim says there is none of."""
 
 
 class RunLabel(StrEnum):
@@ -100,6 +135,8 @@ class CellSummary(_Record):
     """Standard deviation between runs; None with fewer than two."""
     labels: dict[str, int]
     """How many runs carry each label."""
+    launched: int | None = None
+    """How many of the collapsed runs had first gained reward in training; None where none is known."""
 
 
 class PredictionVerdict(_Record):
@@ -111,12 +148,33 @@ class PredictionVerdict(_Record):
     statement: str
     outcome: Outcome
     reason: Reason
+    how: Refutation | None
+    """In which way it was refuted; None where it was not."""
     detail: str
     """One sentence with the figures that decide: `0/5 at each of r=8, 16, 32, 64`."""
     needs: str
     """The support region in words: `each P < 0.5`, `> -0.05`."""
     alpha: float
     refute_alpha: float
+    look: int
+    """The look at which this is the state, from 1."""
+    looks: tuple[int, ...]
+    """Runs a cell at each planned look."""
+    settled: bool
+    """Whether no further planned run can change it, or none will be spent."""
+    p_support: float | None
+    """Smallest level at which it would be supported on these runs; None if at none up to one half."""
+    p_refute: float | None
+    """Smallest level at which it would be refuted on these runs."""
+    attainable_p: float | None
+    """Smallest p that these units could have given; None where there is no such bound."""
+    q: float | None
+    """Exploratory only: p after Benjamini and Hochberg, over the exploratory predictions of the hypothesis."""
+    runs_to_resolve: int | None
+    """If inconclusive: further runs a cell that would decide it if estimate and spread stayed; None if unknown."""
+    assumptions: str
+    """What the decision conditions on."""
+    failed_assumptions: tuple[str, ...]
     estimates: tuple[Estimate, ...]
     effect_sizes: tuple[EffectSize, ...]
     cells: tuple[CellSummary, ...]
@@ -129,7 +187,11 @@ class Registered(_Record):
     """SHA-256 of declaration, protocol and evaluation set as they are now."""
     confirmatory: bool
     deviations: tuple[str, ...]
-    """What changed since registration, or came before it; empty when nothing did."""
+    """What costs the label: changed since registration, or older than it; empty when nothing does."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know and does not cost the label, amendments among it."""
+    violated: bool = False
+    """Whether a deviation would silently have changed the verdict, so that the command exits 3."""
 
 
 class MissingRun(_Record):
@@ -149,15 +211,16 @@ class Verdict(_Record):
     claim: str
     base: str
     base_id: str
-    base_accuracy: float
+    base_accuracy: float | None
+    """None where an adopted table does not say."""
     protocol: str
     outcome: Outcome
     reading: str
     recipe: tuple[str, ...]
     """The recipe in words, the pilot's rule among them."""
-    collapsed_below: float
-    trained_above: float
-    n_items: int
+    collapsed_below: float | None
+    trained_above: float | None
+    n_items: int | None
     predictions: tuple[PredictionVerdict, ...]
     cells: tuple[CellSummary, ...]
     """Every cell of the run set on this base, once."""

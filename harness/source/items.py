@@ -6,10 +6,13 @@ are also seen in pre-training, as a base has usually met problems of the kind th
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
-from harness.spec import Task
+from harness.source.custom import custom_problems
+from harness.spec import CustomTask, Task, read_task
 from harness.spec.canonical import digest
 
 
@@ -32,16 +35,24 @@ class Splits:
 
 
 def splits(task: Task) -> Splits:
-    """Return the splits of a task; equal tasks give equal splits on every machine."""
-    return _splits(task.model_dump_json())
+    """Return the splits of a task; equal tasks give equal splits on every machine.
+
+    Raises:
+        DeclarationError: a custom task may not run its code, or does not make the problems that it should.
+    """
+    return _splits(task.model_dump_json(), task.root if isinstance(task, CustomTask) else None)
 
 
 @lru_cache(maxsize=4)
-def _splits(declared: str) -> Splits:
-    task = Task.model_validate_json(declared)
-    operands = range(task.largest_operand + 1)
-    pairs = sorted(((a, b) for a in operands for b in operands), key=lambda pair: _order(task.split_seed, *pair))
-    items = [Item(prompt=f"{a}+{b}=", answer=str(a + b)) for a, b in pairs]
+def _splits(declared: str, root: Path | None) -> Splits:
+    task = read_task(json.loads(declared))
+    if isinstance(task, CustomTask):
+        pairs = custom_problems(task.permitted(root) if root else task)
+        keyed = [(prompt, Item(prompt, answer)) for prompt, answer in pairs]
+    else:
+        operands = range(task.largest_operand + 1)
+        keyed = [(f"{a}+{b}", Item(f"{a}+{b}=", str(a + b))) for a in operands for b in operands]
+    items = [item for _, item in sorted(keyed, key=lambda pair: _order(task.split_seed, pair[0]))]
     first, second = task.evaluation_problems, task.evaluation_problems + task.validation_problems
     return Splits(
         evaluation=tuple(items[:first]),
@@ -57,5 +68,5 @@ def items_hash(items: tuple[Item, ...]) -> str:
     return digest([[item.prompt, item.answer] for item in items])
 
 
-def _order(seed: int, a: int, b: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{a}+{b}".encode()).digest()
+def _order(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{key}".encode()).digest()

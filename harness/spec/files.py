@@ -1,15 +1,16 @@
 """From a YAML file to a declaration, or to every mistake in it at once, each with file, line, field and remedy."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.spec import hypothesis, messages, protocol
+from harness.spec import code, hypothesis_checks, messages, protocol
 from harness.spec.declared import Declared
 from harness.spec.hypothesis import Hypothesis
+from harness.spec.measure import MeasureHead
 from harness.spec.problem import Location, Problem, dotted, mapping, shown
 from harness.spec.protocol import Protocol
 from harness.spec.yaml_text import MAX_BYTES, YamlText, parse
@@ -25,17 +26,28 @@ class DeclarationError(ValueError):
         self.lines = lines
 
 
-def load_hypothesis(path: Path, shown: str, measures: Collection[str] | None = None) -> Hypothesis:
+def load_hypothesis(
+    path: Path, shown: str, measures: Mapping[str, MeasureHead] | None = None, code_root: Path | None = None
+) -> Hypothesis:
     """Return the hypothesis in `path`, called `shown` in messages; raise DeclarationError with all its mistakes.
 
-    With `measures`, every prediction's measure must be one of them.
+    With `measures`, every prediction's measure must be one of them. Code that it names must be in `code_root`; without
+    one, naming code is a mistake.
     """
-    return _load(path, shown, Hypothesis, lambda raw: hypothesis.check(raw, measures))
+
+    def check(raw: Mapping[str, Any]) -> list[Problem]:
+        return [*hypothesis_checks.check(raw, measures), *code.problems(raw, code_root)]
+
+    return _load(path, shown, Hypothesis, check)
 
 
-def load_protocol(path: Path, shown: str) -> Protocol:
-    """Return the protocol in `path`, called `shown` in messages; raise DeclarationError with all its mistakes."""
-    return _load(path, shown, Protocol, protocol.check)
+def load_protocol(path: Path, shown: str, code_root: Path | None = None) -> Protocol:
+    """Return the protocol in `path`, called `shown` in messages; raise DeclarationError with all its mistakes.
+
+    Code that it names must be in `code_root` and may then be run; without one, naming code is a mistake.
+    """
+    declared = _load(path, shown, Protocol, lambda raw: [*protocol.check(raw), *code.problems(raw, code_root)])
+    return declared if code_root is None else declared.permitted(code_root)
 
 
 def _load(path: Path, name: str, model: type[D], check: Callable[[Mapping[str, Any]], list[Problem]]) -> D:

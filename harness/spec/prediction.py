@@ -1,35 +1,20 @@
 """What is predicted: an estimand with two disjoint regions, one that supports it and one that refutes it.
 
 Both regions are declared before data. A margin of zero is refused: against zero, "p < .05" can never be refuted
-positively, so such a prediction could not come out both ways. Means are on the accuracy scale, from 0 to 1.
+positively, so such a prediction could not come out both ways. The run is the unit of every one of them, never the
+problem: more problems do not replace runs.
 """
 
-import math
-from collections.abc import Iterator
-from itertools import pairwise, product
-from typing import Annotated, Literal, TypeVar
+from itertools import pairwise
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.spec.adapter import AdapterSpec, Algorithm, Cell, PositiveFloat, Proportional, Rank, Scaling, exact
+from harness.spec.adapter import Algorithm, Cell, Rank, Scaling
+from harness.spec.arms import Arm, Arms, different, sorted_ranks
+from harness.spec.code import CodeName
 from harness.spec.declared import Declared, FieldError
 from harness.spec.problem import shown
-
-T = TypeVar("T")
-
-
-def _some_and_different(values: tuple[T, ...]) -> tuple[T, ...]:
-    if not values:
-        raise ValueError("[] is an empty list, which names no run. Name at least one value.")
-    if len(set(values)) != len(values):
-        raise ValueError(f"{shown(values)} repeats a value. Name each once.")
-    return values
-
-
-def _sorted_ranks(ranks: tuple[int, ...]) -> tuple[int, ...]:
-    if any(low >= high for low, high in pairwise(ranks)):
-        raise ValueError(f"{shown(ranks)} is not strictly increasing. Sort the ranks and name each once.")
-    return ranks
 
 
 def _state_a_margin(value: float) -> float:
@@ -38,90 +23,63 @@ def _state_a_margin(value: float) -> float:
     return value
 
 
-# 64 values are more than any factor is tried at; without a bound, four short lists multiply into millions of cells.
-Several = Annotated[tuple[T, ...], Field(max_length=64), AfterValidator(_some_and_different)]
-SortedRanks = Annotated[tuple[Rank, ...], Field(min_length=1, max_length=64), AfterValidator(_sorted_ranks)]
-AccuracyMargin = Annotated[float, AfterValidator(_state_a_margin), Field(gt=0, lt=1)]
-InteractionMargin = Annotated[float, AfterValidator(_state_a_margin), Field(gt=0, lt=2)]
-Measure = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Margin = Annotated[float, AfterValidator(_state_a_margin), Field(gt=0)]
+ViewName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Measure = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$|^[a-zA-Z_][\w.]*:[a-zA-Z_]\w*$")]
+Role = Literal["primary", "auxiliary", "exploratory"]
+Scale = Literal["raw", "log_ratio", "logit"]
+Side = Literal["below", "above"]
+Looks = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=32)]
 
 
-class Arm(Declared):
-    """One cell, named by the factors that a hypothesis may set; what is left out follows the protocol's recipe."""
-
-    algorithm: Algorithm = "grpo"
-    rank: Rank
-    scaling: Scaling | None = None
-    learning_rate_scale: PositiveFloat = 1.0
-
-    def cell(self, scaling: Scaling) -> Cell:
-        """Return the cell, with the protocol's `scaling` where the arm names none."""
-        adapter = AdapterSpec(rank=self.rank, scaling=self.scaling or scaling)
-        return Cell(algorithm=self.algorithm, adapter=adapter, learning_rate_scale=self.learning_rate_scale)
-
-    def in_words(self) -> str:
-        """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
-        parts = [self.algorithm.upper(), f"r={self.rank}"]
-        parts += [self.scaling.in_words()] if self.scaling is not None else []
-        parts += [f"lr x{self.learning_rate_scale:g}"] if self.learning_rate_scale != 1 else []
-        return " ".join(parts)
-
-
-class Arms(Declared):
-    """Several cells: every combination of the values that each factor lists."""
-
-    algorithm: Several[Algorithm] = ("grpo",)
-    rank: SortedRanks
-    scaling: Several[Scaling] | None = None
-    learning_rate_scale: Several[PositiveFloat] = (1.0,)
-
-    def size(self) -> int:
-        """Return the number of cells."""
-        factors = (self.algorithm, self.rank, self.scaling or (None,), self.learning_rate_scale)
-        return math.prod(len(values) for values in factors)
-
-    def each(self) -> Iterator[Arm]:
-        """Yield one arm for every combination, the rank varying fastest."""
-        for algorithm, scaling, scale, rank in product(
-            self.algorithm, self.scaling or (None,), self.learning_rate_scale, self.rank
-        ):
-            yield Arm(algorithm=algorithm, rank=rank, scaling=scaling, learning_rate_scale=scale)
-
-
-class _Predicted(Declared):
+class Predicted(Declared):
     """What every kind of prediction declares."""
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
     statement: Annotated[str, Field(min_length=10, max_length=400)]
-    role: Literal["primary", "auxiliary"]
+    role: Role
     rationale: Annotated[str, Field(min_length=15, max_length=600)]
     alpha: Annotated[float, Field(ge=1e-6, le=0.1)] = 0.05
-    measure: Measure = "accuracy"
+    unit: Literal["run"] = "run"
 
     def arms(self) -> dict[str, Arm]:
         """Return the arms that are compared, by the names used in estimates and cards."""
         raise NotImplementedError(f"{type(self).__name__} names no arms")
 
     def cells(self, scaling: Scaling) -> dict[str, Cell]:
-        """Return `arms` as cells under the protocol's `scaling`."""
+        """Return the cells of `arms` under the protocol's `scaling`."""
         return {name: arm.cell(scaling) for name, arm in self.arms().items()}
 
 
-def _different(**arms: Arm) -> None:
-    seen: dict[Arm, str] = {}
-    for name, arm in arms.items():
-        if arm in seen:
-            raise FieldError(name, f"{seen[arm]} and {name} are the same cell. Contrast two different ones.")
-        seen[arm] = name
+class _OfMeans(Predicted):
+    """A contrast of mean responses.
+
+    `scale`: raw (the measure's own unit), log_ratio (natural logarithm, so that a difference is the log of a ratio of
+    geometric means and a margin of 0.223 is a ratio of 1.25) or logit (of a share). `generalise_to`: benchmark holds
+    the problems fixed; items takes them as a sample and adds their variance. `looks`: runs a cell at which this
+    prediction may be decided; the design's own where it names none.
+    """
+
+    measure: Measure = "accuracy"
+    scale: Scale = "raw"
+    generalise_to: Literal["benchmark", "items"] = "benchmark"
+    looks: Looks | None = None
+
+    @model_validator(mode="after")
+    def _items_are_raw(self) -> "_OfMeans":
+        if self.generalise_to == "items" and self.scale != "raw":
+            rule = f"{self.scale} has no run by item variance. Use the raw scale to generalise to items."
+            raise FieldError("scale", rule)
+        return self
 
 
-class _TwoArms(_Predicted):
+class _TwoArms(_OfMeans):
     a: Arm
     b: Arm
 
     @model_validator(mode="after")
     def _arms_differ(self) -> "_TwoArms":
-        _different(a=self.a, b=self.b)
+        different(a=self.a, b=self.b)
         return self
 
     def arms(self) -> dict[str, Arm]:
@@ -133,28 +91,45 @@ class MinEffect(_TwoArms):
     """mean(a) - mean(b) > margin. Refuted below `refute_below` (default: the margin itself)."""
 
     kind: Literal["min_effect"]
-    margin: AccuracyMargin
-    refute_below: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    margin: Margin
+    refute_below: float | None = None
 
     @model_validator(mode="after")
     def _regions_disjoint(self) -> "MinEffect":
-        if self.refute_below is not None and self.refute_below > self.margin:
-            raise FieldError(
-                "refute_below",
-                f"{exact(self.refute_below)} lies above margin {exact(self.margin)}, so one estimate could be in both "
-                "regions. Lower refute_below to the margin or less.",
-            )
+        _disjoint(self.refute_below, self.margin)
         return self
+
+
+class NonSuperiority(_TwoArms):
+    """mean(a) - mean(b) < margin. Refuted above it."""
+
+    kind: Literal["non_superiority"]
+    margin: Margin
 
 
 class NonInferiority(_TwoArms):
     """mean(a) - mean(b) > -margin. Refuted below -margin."""
 
     kind: Literal["non_inferiority"]
-    margin: AccuracyMargin
+    margin: Margin
 
 
-class Interaction(_Predicted):
+class Equivalence(_TwoArms):
+    """low < mean(a) - mean(b) < high. Refuted outside: two one-sided tests, and their reverse."""
+
+    kind: Literal["equivalence"]
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _straddle_zero(self) -> "Equivalence":
+        if not self.low < 0 < self.high:
+            rule = f"{self.low:g} to {self.high:g} does not straddle 0. Write low below 0 and high above it."
+            raise FieldError("low", rule)
+        return self
+
+
+class Interaction(_OfMeans):
     """[mean(a) - mean(b)] - [mean(c) - mean(d)] > margin. Refuted below the margin."""
 
     kind: Literal["interaction"]
@@ -162,11 +137,11 @@ class Interaction(_Predicted):
     b: Arm
     c: Arm
     d: Arm
-    margin: InteractionMargin
+    margin: Margin
 
     @model_validator(mode="after")
     def _arms_differ(self) -> "Interaction":
-        _different(a=self.a, b=self.b, c=self.c, d=self.d)
+        different(a=self.a, b=self.b, c=self.c, d=self.d)
         return self
 
     def arms(self) -> dict[str, Arm]:
@@ -174,26 +149,62 @@ class Interaction(_Predicted):
         return {"a": self.a, "b": self.b, "c": self.c, "d": self.d}
 
 
-class CollapseProbability(_Predicted):
-    """In each cell, the probability of the event lies on the declared side of `probability`.
+class MeanBound(_OfMeans):
+    """mean(cell) lies on the declared side of `value`, counted from `reference`. Refuted on the other side.
 
-    Supported: every cell's exact one-sided bound lies on that side (an intersection-union test, no correction).
-    Refuted: the mean probability over the cells is shown to lie on the other side, so that at least one cell does.
+    `reference`: zero, or a landmark of accuracy that the protocol and the base give (base: the base's own accuracy;
+    collapsed_below and trained_above: the limits of those labels).
+    """
+
+    kind: Literal["mean_bound"]
+    cell: Arm
+    direction: Side
+    value: float
+    reference: Literal["zero", "base", "collapsed_below", "trained_above"] = "zero"
+
+    @model_validator(mode="after")
+    def _reference_is_an_accuracy(self) -> "MeanBound":
+        if self.reference != "zero" and (self.scale != "raw" or not self.measure.startswith("accuracy")):
+            rule = f"{self.reference} is an accuracy. Count from zero, or bound the raw accuracy."
+            raise FieldError("reference", rule)
+        return self
+
+    def arms(self) -> dict[str, Arm]:
+        """Return the one arm."""
+        return {"cell": self.cell}
+
+
+class CollapseProbability(Predicted):
+    """How often the event happens lies on the declared side of `probability`.
+
+    `quantifier`: each_cell: in every cell (an intersection-union test, no correction); mean_over_cells: on average
+    over them; always: as mean_over_cells, and one run shown to be an exception refutes it. `refute_by` (each_cell
+    only): mean_over_cells, the mean is shown to lie on the other side, so that at least one cell does; any_cell, one
+    cell is, at the level divided by the number of cells.
     """
 
     kind: Literal["collapse_probability"]
     event: Literal["collapsed", "trained"]
-    direction: Literal["below", "above"]
+    direction: Side
     # Closer to 0 or 1 no design of 1000 seeds decides: at alpha .1 unanimity takes log(.1) / log(.999) = 2302 runs.
     probability: Annotated[float, Field(ge=0.001, le=0.999)]
     among: Arms
+    quantifier: Literal["each_cell", "mean_over_cells", "always"] = "each_cell"
+    refute_by: Literal["mean_over_cells", "any_cell"] = "mean_over_cells"
+
+    @model_validator(mode="after")
+    def _one_way_to_refute(self) -> "CollapseProbability":
+        if self.refute_by == "any_cell" and self.quantifier != "each_cell":
+            rule = f"any_cell refutes a claim about each cell, not {self.quantifier}. Leave refute_by out."
+            raise FieldError("refute_by", rule)
+        return self
 
     def arms(self) -> dict[str, Arm]:
         """Return one arm a cell, named by its distinguishing factors."""
-        return {_name(arm, self.among): arm for arm in self.among.each()}
+        return self.among.named()
 
 
-class Cliff(_Predicted):
+class Cliff(Predicted):
     """One doubling of rank carries more than `share` of the drop from the first to the last rank.
 
     Supported: the total drop exceeds `min_total_drop` and, for some pair of neighbouring ranks (the declared
@@ -202,12 +213,14 @@ class Cliff(_Predicted):
     """
 
     kind: Literal["cliff"]
-    ranks: Annotated[tuple[Rank, ...], Field(min_length=3, max_length=64), AfterValidator(_sorted_ranks)]
+    ranks: Annotated[tuple[Rank, ...], Field(min_length=3, max_length=64), AfterValidator(sorted_ranks)]
     algorithm: Algorithm = "grpo"
     scaling: Scaling | None = None
     share: Annotated[float, Field(gt=0, lt=1)]
-    min_total_drop: AccuracyMargin
+    min_total_drop: Margin
     location: Annotated[tuple[Rank, ...], Field(min_length=2, max_length=2)] | None = None
+    measure: Measure = "accuracy"
+    looks: Looks | None = None
 
     @model_validator(mode="after")
     def _location_is_a_gap(self) -> "Cliff":
@@ -224,17 +237,92 @@ class Cliff(_Predicted):
         return {f"r={r}": Arm(algorithm=self.algorithm, rank=r, scaling=self.scaling) for r in self.ranks}
 
 
-def _name(arm: Arm, among: Arms) -> str:
-    parts = [arm.algorithm] if len(among.algorithm) > 1 else []
-    parts.append(f"r={arm.rank}")
-    if len(among.scaling or ()) > 1 and arm.scaling is not None:
-        scaling = arm.scaling
-        by = f"{exact(scaling.factor)}r" if isinstance(scaling, Proportional) else exact(scaling.alpha)
-        parts.append(f"{arm.scaling.policy} {by}")
-    parts += [f"lr x{exact(arm.learning_rate_scale)}"] if len(among.learning_rate_scale) > 1 else []
-    return " ".join(parts)
+class Association(Predicted):
+    """Across independent bases, the gap mean(a) - mean(b) goes with x, compared within strata only.
+
+    The estimand is a slope: change of the gap for one within-stratum standard deviation of x (for x = log2_tokens:
+    for one doubling of the tokens seen in pre-training), times -1 where the declared direction is negative. Supported
+    above `margin`, refuted below `refute_below` (default: the margin). x is a measure with one row a base, or
+    log2_tokens. `strata`: what the bases of a stratum have in common; [] compares across families, one mean a family.
+    """
+
+    kind: Literal["association"]
+    x: ViewName
+    a: Arm
+    b: Arm
+    measure: Measure = "accuracy"
+    direction: Literal["positive", "negative"]
+    strata: tuple[Literal["family", "budget"], ...]
+    margin: Margin
+    refute_below: float | None = None
+
+    @model_validator(mode="after")
+    def _compares(self) -> "Association":
+        different(a=self.a, b=self.b)
+        _disjoint(self.refute_below, self.margin)
+        if len(set(self.strata)) != len(self.strata):
+            raise FieldError("strata", f"{shown(self.strata)} repeats a value. Name each once.")
+        if self.strata == ("budget",):
+            rule = "bases of one budget but different families differ in more than x. Add family."
+            raise FieldError("strata", rule)
+        if self.x == "log2_tokens" and "budget" in self.strata:
+            raise FieldError("strata", "bases of one budget have seen the same tokens. Use [family].")
+        return self
+
+    def arms(self) -> dict[str, Arm]:
+        """Return the minuend `a` and the subtrahend `b` of the gap."""
+        return {"a": self.a, "b": self.b}
 
 
+class Custom(Predicted):
+    """An estimand of the author's own: `module:function`, with regions on its own scale.
+
+    Supported on the declared side of `value`, refuted beyond `refute_beyond` on the other (default: the value).
+    """
+
+    kind: Literal["custom"]
+    estimand: CodeName
+    among: Arms
+    direction: Side
+    value: float
+    refute_beyond: float | None = None
+    measure: Measure = "accuracy"
+    looks: Looks | None = None
+
+    @model_validator(mode="after")
+    def _regions_disjoint(self) -> "Custom":
+        beyond = self.value if self.refute_beyond is None else self.refute_beyond
+        if beyond > self.value if self.direction == "above" else beyond < self.value:
+            rule = f"{beyond:g} lies inside the support region. Move it to the other side of value {self.value:g}."
+            raise FieldError("refute_beyond", rule)
+        return self
+
+    def arms(self) -> dict[str, Arm]:
+        """Return one arm a cell, named by its distinguishing factors."""
+        return self.among.named()
+
+
+def _disjoint(refute_below: float | None, margin: float) -> None:
+    if refute_below is not None and refute_below > margin:
+        raise FieldError(
+            "refute_below",
+            f"{refute_below!r} lies above margin {margin!r}, so one estimate could be in both regions. "
+            "Lower refute_below to the margin or less.",
+        )
+
+
+Contrast = MinEffect | NonSuperiority | NonInferiority | Equivalence | Interaction | MeanBound
+"""The kinds whose estimand is one linear contrast of cell means."""
 Prediction = Annotated[
-    MinEffect | NonInferiority | Interaction | CollapseProbability | Cliff, Field(discriminator="kind")
+    MinEffect
+    | NonSuperiority
+    | NonInferiority
+    | Equivalence
+    | Interaction
+    | MeanBound
+    | CollapseProbability
+    | Cliff
+    | Association
+    | Custom,
+    Field(discriminator="kind"),
 ]

@@ -3,15 +3,17 @@
 Trainer fields bear TRL's own names; `trainer.py` knows which exist and `protocol_checks.py` which go together.
 """
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
 from harness.spec.adapter import PositiveFloat, Rank, Scaling
+from harness.spec.arms import Several
+from harness.spec.code import CodeName, Sha256, read
 from harness.spec.declared import Declared, FieldError
-from harness.spec.prediction import Several
 from harness.spec.protocol_checks import check, prompts_per_update
-from harness.spec.task import Task
+from harness.spec.task import CustomTask, Task
 from harness.spec.trainer import OWNED, TRAINERS, trainer_fields
 
 __all__ = [
@@ -71,12 +73,29 @@ class BaseRecipe(Declared):
         return self
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class Recipe(Declared):
-    """What an adapter is given unless a hypothesis says otherwise."""
+    """What an adapter is given unless a hypothesis says otherwise, and what GRPO trains towards.
+
+    `reward` is a function of the project, `(completion: str, answer: str) -> float`; without one it is the exact
+    match that evaluation uses in any case. `reward_sha256` is that of its file; left out, it is filled in.
+    """
 
     scaling: Scaling
     target_modules: Literal["all-linear"]
     lora_dropout: Annotated[float, Field(ge=0, lt=1)]
+    # Absent ones are in no identity, so that recipes without a reward are what they were before there was any.
+    reward: Annotated[CodeName | None, Field(exclude_if=_absent)] = None
+    reward_sha256: Annotated[Sha256 | None, Field(exclude_if=_absent)] = None
+
+    @model_validator(mode="after")
+    def _hash_of_something(self) -> "Recipe":
+        if self.reward_sha256 and not self.reward:
+            raise FieldError("reward_sha256", "is the hash of no reward. Remove it, or declare the reward.")
+        return self
 
 
 class Evaluation(Declared):
@@ -144,3 +163,17 @@ class Protocol(Declared):
     def trainer(self, algorithm: Literal["grpo", "sft"]) -> dict[str, JsonValue]:
         """Return the declared trainer fields of an algorithm, by TRL's names."""
         return self.grpo if algorithm == "grpo" else self.sft
+
+    def permitted(self, root: Path) -> "Protocol":
+        """Return the protocol with permission to run the code that it names from the project `root`, and its hashes.
+
+        Raises:
+            CodeError: a function is not there.
+        """
+        update: dict[str, Any] = {}
+        if isinstance(self.task, CustomTask):
+            update["task"] = self.task.permitted(root)
+        if self.recipe.reward:
+            sha256 = self.recipe.reward_sha256 or read(root, self.recipe.reward).sha256
+            update["recipe"] = self.recipe.model_copy(update={"reward_sha256": sha256})
+        return self.model_copy(update=update) if update else self

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.spec.problem import Problem, items, mapping, shown
+from harness.spec.task import LONGEST_ANSWER
 from harness.spec.trainer import TRAINERS, trainer_fields, trainer_problems
 
 SAME = ("learning_rate", "num_train_epochs", "max_steps")
@@ -31,6 +32,7 @@ def check(raw: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem(("grpo", "per_device_train_batch_size"), rule))
     else:
         problems += _epoch_fits(mapping(raw.get("task")), prompts)
+    problems += _answers_fit(mapping(raw.get("task")), grpo)
     return problems + (_arms_match(grpo, mapping(raw["sft"]), prompts) if "sft" in sound else [])
 
 
@@ -86,3 +88,12 @@ def _epoch_fits(task: Mapping[str, Any], prompts: int) -> list[Problem]:
         return []
     rule = f"{training} prompts are no whole number of updates of {prompts}. Use a multiple of {prompts}."
     return [Problem(("task", "training_prompts"), rule)]
+
+
+def _answers_fit(task: Mapping[str, Any], grpo: Mapping[str, Any]) -> list[Problem]:
+    """Return a mistake where the longest answer and its end are longer than a completion may become."""
+    longest, most = task.get("longest_answer"), _of("grpo", grpo, "max_completion_length")
+    if type(longest) is not int or type(most) is not int or not most <= longest <= LONGEST_ANSWER:
+        return []
+    rule = f"{most} tokens have no room for an answer of {longest} characters and its end. Make it {longest + 1}."
+    return [Problem(("grpo", "max_completion_length"), rule)]

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
+from harness.spec.measure import Grain, MeasureHead, measure_head
 from harness.spec.protocol import Protocol
 
 Kind = Literal["hypotheses", "runs", "analysis", "paper"]
@@ -29,6 +30,13 @@ class Shelf:
     """The project's folder, or None where one stands outside any."""
     settings: dict[str, str]
     """The [tool.harness] table."""
+    allow_code: bool = False
+    """Whether code of the project that a declaration names may be run."""
+
+    @property
+    def code_root(self) -> Path | None:
+        """The folder whose code may be run, or None where none may."""
+        return self.root if self.allow_code else None
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -55,12 +63,24 @@ class Shelf:
         known = ", ".join(self.names(kind)) or "none"
         raise DeclarationError([f"{name!r} is not declared in {kind}/. Known here: {known}."])
 
+    def measures(self) -> dict[str, MeasureHead]:
+        """Return what each measure's first line states; raise DeclarationError with every file whose line does not."""
+        heads = self._heads()
+        rule = "the first line does not state grain and unit. Write `-- one row per run; WHAT A VALUE IS, 0 to 1`"
+        if unread := [self.shown(self.path("analysis", name)) for name, head in heads.items() if head is None]:
+            raise DeclarationError([f"{file}:1 SQL: {rule}, or per (run, problem), or per base." for file in unread])
+        return {name: head for name, head in heads.items() if head is not None}
+
     def responses(self) -> list[str]:
-        """Return the measures that a prediction may respond in: those whose first line says `0 to 1`.
+        """Return the measures that a prediction may respond in: those of runs whose first line says `0 to 1`.
 
         Margins and variance floors are on the accuracy scale; a norm or a rank has another.
         """
-        return [name for name in self.names("analysis") if "0 to 1" in _first_line(self.path("analysis", name))]
+        heads = self._heads()
+        return [name for name, head in heads.items() if head and head.grain is Grain.RUN and head.bounded]
+
+    def _heads(self) -> dict[str, MeasureHead | None]:
+        return {name: measure_head(_first_line(self.path("analysis", name))) for name in self.names("analysis")}
 
     def overridden(self) -> list[Path]:
         """Return the project's files that stand before a shipped one of the same name."""
@@ -85,21 +105,21 @@ class Shelf:
                     rule = f"no command can name it. Call it NAME{SUFFIX[kind]}, in lower-case letters, digits, dashes."
                     raise DeclarationError([f"{kind}/{file.name}:1 file: {rule}"])
             if path.parent == (folder / "hypotheses").resolve():
-                return load_hypothesis(path, f"hypotheses/{file.name}", self.responses())
+                return load_hypothesis(path, f"hypotheses/{file.name}", self.measures(), self.code_root)
             if path.parent == (folder / "runs").resolve():
-                return load_protocol(path, f"runs/{file.name}")
+                return load_protocol(path, f"runs/{file.name}", self.code_root)
         rule = "lies in no hypotheses/ or runs/ folder of this project or the shipped shelf. Move it there."
         raise DeclarationError([f"{file}:1 file: {rule}"])
 
     def hypothesis(self, name: str) -> Hypothesis:
         """Return the declared hypothesis; raise DeclarationError with every mistake in its file."""
         path = self.path("hypotheses", name)
-        return load_hypothesis(path, self.shown(path), self.responses())
+        return load_hypothesis(path, self.shown(path), self.measures(), self.code_root)
 
     def protocol(self, name: str) -> Protocol:
         """Return the declared protocol; raise DeclarationError with every mistake in its file."""
         path = self.path("runs", name)
-        return load_protocol(path, self.shown(path))
+        return load_protocol(path, self.shown(path), self.code_root)
 
 
 def _nameable(file: str, kind: Kind) -> bool:
@@ -107,13 +127,13 @@ def _nameable(file: str, kind: Kind) -> bool:
     return name != file and NAME.fullmatch(name) is not None and ".." not in name
 
 
-def find_shelf(start: Path) -> Shelf:
+def find_shelf(start: Path, *, allow_code: bool = False) -> Shelf:
     """Return the shelf as seen from folder `start`."""
     for folder in (start.resolve(), *start.resolve().parents):
         file = folder / "pyproject.toml"
         if file.is_file() and (table := _table(file)) is not None:
-            return Shelf(folder, table)
-    return Shelf(None, {})
+            return Shelf(folder, table, allow_code)
+    return Shelf(None, {}, allow_code)
 
 
 def shipped() -> Path:

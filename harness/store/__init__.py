@@ -3,6 +3,20 @@
 from harness.record.atomic import IntegrityError
 from harness.store.index import Published, query, rebuild, refresh
 from harness.store.measures import MeasureError
-from harness.store.samples import Response, responses
+from harness.store.samples import Response, base_responses, item_responses, responses
+from harness.store.validity import inert_factors, invalid_runs
 
-__all__ = ["IntegrityError", "MeasureError", "Published", "Response", "query", "rebuild", "refresh", "responses"]
+__all__ = [
+    "IntegrityError",
+    "MeasureError",
+    "Published",
+    "Response",
+    "base_responses",
+    "inert_factors",
+    "invalid_runs",
+    "item_responses",
+    "query",
+    "rebuild",
+    "refresh",
+    "responses",
+]

@@ -31,6 +31,8 @@ LEFT_BEHIND = 3600.0
 """Seconds after which an unpublished index belongs to nobody."""
 HEADERS = 3 * 4096
 """Bytes before the blocks of a DuckDB file: a main header and two that take turns."""
+ADAPTER = "adapter_model"
+"""PEFT's name for an adapter's weights; only their checksum is kept here."""
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
 
 
@@ -134,8 +136,11 @@ def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
         connection.execute("INSERT INTO ingested VALUES (?, ?, ?, ?)", [job.id, kind, shas[shard.name], count])
     sha = shas["result.json"]
     connection.execute("INSERT INTO ingested VALUES (?, 'result', ?, 1)", [job.id, sha])
-    row = (_base_row if spec["identity"]["kind"] == "base" else _run_row)(job.id, spec["identity"], facts)
-    table = spec["identity"]["kind"]
+    table, adapter = spec["identity"]["kind"], shas.get(f"{ADAPTER}.safetensors")
+    if adapter is not None:
+        connection.execute("INSERT INTO ingested VALUES (?, ?, ?, 1)", [job.id, ADAPTER, adapter])
+    row = (_base_row if table == "base" else _run_row)(job.id, spec["identity"], facts)
+    row += [] if table == "base" else [adapter]
     connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
     connection.execute("COMMIT")
 

@@ -11,7 +11,8 @@ CREATE TABLE run (
     run_id VARCHAR PRIMARY KEY, base_id VARCHAR, algorithm VARCHAR, method VARCHAR, rank INTEGER, scaling VARCHAR,
     multiplier DOUBLE, learning_rate DOUBLE, learning_rate_scale DOUBLE, seed BIGINT, updates INTEGER,
     first_update_norm DOUBLE, final_update_norm DOUBLE, trainable_parameters BIGINT,
-    base_weights_unchanged BOOLEAN, first_rollouts_sha256 VARCHAR, identity JSON, software JSON
+    base_weights_unchanged BOOLEAN, first_rollouts_sha256 VARCHAR, identity JSON, software JSON,
+    adapter_sha256 VARCHAR -- of the final adapter's safetensors file; null where none was kept
 );
 -- one row per (run or base, step, split, problem): counts over sampled answers
 CREATE TABLE evaluation (
@@ -28,7 +29,7 @@ CREATE TABLE spectrum (
     run_id VARCHAR, step INTEGER, module VARCHAR, layer INTEGER, rows INTEGER, columns INTEGER, frobenius DOUBLE,
     effective_rank DOUBLE, stable_rank DOUBLE, top1_energy DOUBLE, singular_values DOUBLE[]
 );
--- one row per file that was read, `result` for result.json: what stands in the tables above
+-- one row per file that the tables above rest on: `result` is result.json, `adapter_model` the adapter, by its checksum
 CREATE TABLE ingested (run_id VARCHAR, kind VARCHAR, sha256 VARCHAR, n_rows BIGINT, PRIMARY KEY (run_id, kind));
 -- one row per verdict file
 CREATE TABLE verdict (

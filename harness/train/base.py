@@ -23,6 +23,7 @@ from transformers import (
 
 from harness.source import Item
 from harness.spec import BaseRecipe
+from harness.spec.task import CONTEXT
 
 ARCHITECTURES: dict[str, tuple[type, type]] = {
     "llama": (LlamaConfig, LlamaForCausalLM),
@@ -45,7 +46,7 @@ def new_model(recipe: BaseRecipe, tokenizer: PreTrainedTokenizerFast) -> PreTrai
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.heads,
         intermediate_size=recipe.intermediate_size,
-        max_position_embeddings=64,
+        max_position_embeddings=CONTEXT,
         tie_word_embeddings=False,
         **tokens,
         **extra,

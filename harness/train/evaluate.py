@@ -96,6 +96,12 @@ def _correct(
 
 def is_correct(tokenizer: PreTrainedTokenizerFast, completion: list[int], answer: str) -> bool:
     """Return whether token ids spell exactly the answer and then end; what follows the end does not count."""
-    if tokenizer.eos_token_id not in completion:
-        return False
-    return tokenizer.decode(completion[: completion.index(tokenizer.eos_token_id)]) == answer
+    return tokenizer.eos_token_id in completion and answered(tokenizer, completion) == answer
+
+
+def answered(tokenizer: PreTrainedTokenizerFast, completion: list[int]) -> str:
+    """Return the text of token ids before their end, or of all where there is none; special tokens are spelt out."""
+    end: Any = tokenizer.eos_token_id
+    text = tokenizer.decode(completion[: completion.index(end)] if end in completion else completion)
+    assert isinstance(text, str)
+    return text

@@ -18,10 +18,11 @@ from harness.record.atomic import write_json
 from harness.record.job import Attempt, JobDirectory
 from harness.record.shards import write_shard
 from harness.source import items_hash, splits
-from harness.spec import BaseRecipe, Task
+from harness.spec import BaseRecipe, CustomTask
 from harness.spec.protocol import Evaluation
 from harness.train.adapters import frozen_hash
 from harness.train.base import pretrain
+from harness.train.code import permitted_task, recorded_code
 from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
 from harness.train.progress import Heartbeat
 from harness.train.run import train_run
@@ -31,8 +32,11 @@ RECORDED = ("torch", "transformers", "trl", "peft", "datasets", "tokenizers", "n
 OK, FAILED, LOST_CLAIM = 0, 1, 77
 
 
-def execute(folder: Path) -> int:
-    """Execute the job in `folder` unless it is committed or claimed; return the exit status of the process."""
+def execute(folder: Path, code_root: Path | None = None) -> int:
+    """Execute the job in `folder` unless it is committed or claimed; return the exit status of the process.
+
+    A job that names code of the user's own fails unless whoever calls permits that of the project `code_root`.
+    """
     job = JobDirectory(folder)
     attempt = job.claim({"engine": "process", "harness": __version__})
     if attempt is None:
@@ -40,7 +44,8 @@ def execute(folder: Path) -> int:
     _write_output_to(attempt.path / "log.txt")
     try:
         with Heartbeat(attempt) as heartbeat:
-            facts, spent = _facts(job, attempt, heartbeat)
+            facts, spent = _facts(job, attempt, heartbeat, code_root)
+        facts |= recorded_code(job.spec()["identity"])
         write_json(attempt.stage / "result.json", {"job": job.id, **facts, "software": software()})
         write_json(attempt.path / "timing.json", {**spent, "cpu_seconds": time.process_time()})
         committed = attempt.commit()
@@ -65,29 +70,32 @@ def software() -> dict[str, str]:
     return {name: version(name) for name in RECORDED} | {"python": platform.python_version(), "harness": __version__}
 
 
-def _facts(job: JobDirectory, attempt: Attempt, heartbeat: Heartbeat) -> tuple[dict[str, Any], dict[str, float]]:
+def _facts(
+    job: JobDirectory, attempt: Attempt, heartbeat: Heartbeat, code_root: Path | None
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the facts to record, and seconds spent, which belong to the attempt because no repeat has the same."""
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     identity = job.spec()["identity"]
     if identity["kind"] == "base":
-        return _base(identity, attempt.stage, heartbeat), {}
+        return _base(identity, attempt.stage, heartbeat, code_root), {}
     base = job.path.parent.parent / "bases" / identity["base_id"] / "result"
     if not (base / "manifest.json").is_file():
         raise FileNotFoundError(f"base {identity['base_id']} has no result in this store, and the run starts from it")
     scratch = attempt.path / "trainer"
     try:
-        return train_run(identity, base, attempt.stage, scratch, heartbeat)
+        return train_run(identity, base, attempt.stage, scratch, heartbeat, code_root)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat) -> dict[str, Any]:
+def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat, code_root: Path | None) -> dict[str, Any]:
     recipe = BaseRecipe.model_validate(identity["recipe"])
-    parts = splits(Task.model_validate(identity["task"]))
+    task = permitted_task(identity, code_root)
+    parts = splits(task)
     if items_hash(parts.pretraining) != identity["pretraining_set"]:
         raise ValueError("the pre-training set made here is not the one that the base is identified by")
-    tokenizer = character_tokenizer()
+    tokenizer = character_tokenizer(task.alphabet) if isinstance(task, CustomTask) else character_tokenizer()
     steps = recipe.pretraining.steps
     losses: list[dict[str, Any]] = []
 

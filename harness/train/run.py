@@ -15,14 +15,15 @@ from trl import GRPOTrainer, SFTTrainer
 
 from harness.record.shards import write_shard
 from harness.source import Item, items_hash, splits
-from harness.spec import Cell, Task
+from harness.spec import Cell
 from harness.spec.protocol import Evaluation, Recipe
 from harness.spectra import lora_spectrum
 from harness.train.adapters import factors, frozen_hash, peft_config, realised, update_norm
 from harness.train.arguments import trainer_arguments
+from harness.train.code import permitted_task, reward_function
 from harness.train.evaluate import accuracy, evaluate
 from harness.train.progress import Heartbeat, StepLog
-from harness.train.reward import ExactAnswer
+from harness.train.reward import ExactAnswer, OwnReward
 
 
 class _Watch(TrainerCallback):
@@ -42,14 +43,20 @@ class _Watch(TrainerCallback):
 
 
 def train_run(
-    identity: dict[str, Any], base: Path, stage: Path, scratch: Path, heartbeat: Heartbeat
+    identity: dict[str, Any],
+    base: Path,
+    stage: Path,
+    scratch: Path,
+    heartbeat: Heartbeat,
+    code_root: Path | None = None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Train and score the run that `identity` describes on the base in folder `base`; return facts and seconds spent.
 
-    Writes the evaluation, steps and spectrum shards and the adapter (PEFT format, safetensors) into `stage`.
+    Writes the evaluation, steps and spectrum shards and the adapter (PEFT format, safetensors) into `stage`. Code of
+    the user's own that the identity names is run from the project `code_root`, never without one.
     """
-    cell, task = Cell.model_validate(identity["cell"], strict=False), Task.model_validate(identity["task"])
-    parts = splits(task)
+    cell, recipe = Cell.model_validate(identity["cell"], strict=False), Recipe.model_validate(identity["recipe"])
+    parts = splits(permitted_task(identity, code_root))
     if items_hash(parts.evaluation) != identity["evaluation_set"]:
         raise ValueError("the evaluation set made here is not the one that the run is identified by")
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -61,13 +68,14 @@ def train_run(
         seed = (identity["seed"] + 7919 * step + (split == "validation")) % 2**31
         return evaluate(policy, tokenizer, getattr(parts, split), plan, seed, step=step, split=split)
 
-    log, watch, reward = StepLog(heartbeat), _Watch(identity, score), ExactAnswer(tokenizer)
+    log, watch = StepLog(heartbeat), _Watch(identity, score)
+    reward = _reward(cell, recipe, tokenizer, code_root)
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
     common = {
         "model": model,
         "args": arguments,
         "processing_class": tokenizer,
-        "peft_config": peft_config(cell.adapter, Recipe.model_validate(identity["recipe"])),
+        "peft_config": peft_config(cell.adapter, recipe),
         "callbacks": [log, watch],
     }
     began = time.process_time()
@@ -101,6 +109,12 @@ def train_run(
         "trainer": record,
     }
     return facts, spent
+
+
+def _reward(cell: Cell, recipe: Recipe, tokenizer: Any, code_root: Path | None) -> ExactAnswer:
+    if cell.algorithm != "grpo" or recipe.reward is None:
+        return ExactAnswer(tokenizer)
+    return OwnReward(tokenizer, recipe.reward, reward_function(recipe, code_root))
 
 
 def _trainer(cell: Cell, items: tuple[Item, ...], reward: ExactAnswer, common: dict[str, Any]) -> Any:

@@ -25,9 +25,10 @@ TICK = 0.02
 
 
 class Server:
-    """Forks a child a job; knows which children are at work."""
+    """Forks a child a job; knows which children are at work, and whose code they may run."""
 
-    def __init__(self) -> None:
+    def __init__(self, code_root: Path | None = None) -> None:
+        self._code_root = code_root
         self._children: dict[int, str] = {}
         self._partial = b""
 
@@ -78,7 +79,7 @@ class Server:
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
             os.dup2(2, 1)  # nothing a library prints may reach the protocol
-            status = execute(folder)
+            status = execute(folder, self._code_root)
         finally:
             os._exit(status)
 

@@ -7,13 +7,16 @@ token is put in by the post-processor and padding is on the left, as generation 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-SPECIAL = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+from harness.spec.task import RESERVED
+
+SPECIAL = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), RESERVED, strict=True))
 CHARACTERS = "0123456789+-*/=() "
+"""The characters of arithmetic."""
 
 
-def character_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer: 4 special tokens, then the characters of arithmetic."""
-    vocabulary = {token: i for i, token in enumerate([*SPECIAL.values(), *CHARACTERS])}
+def character_tokenizer(alphabet: str = CHARACTERS) -> PreTrainedTokenizerFast:
+    """Return the tokenizer: 4 special tokens, then the characters of `alphabet`."""
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL.values(), *alphabet])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL["unk_token"]))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()

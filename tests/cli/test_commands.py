@@ -67,6 +67,7 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         "show a protocol": ["show", "bench"],
         "validate": ["validate"],
         "plan": ["plan"],
+        "register": ["register"],
         "pilot": ["pilot"],
         "run": ["run", "live"],
         "test": ["test", "live"],
@@ -74,6 +75,7 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         "verdict": ["verdict"],
         "status": ["status"],
         "report": ["report"],
+        "runs": ["runs", "list"],
         "rebuild": ["db", "rebuild"],
         "path": ["db", "path"],
         "query": ["db", "query", "SELECT run_id, rank FROM run ORDER BY ALL"],
@@ -117,6 +119,7 @@ def test_show_marks_what_was_left_to_defaults(harness: Call) -> None:
 
 def test_plan_tells_new_from_cached_and_what_sharing_saves(harness: Call, made: "Made") -> None:
     made.declare("hypotheses/low.yaml", made.claim_text.replace("rank: [8, 16]", "rank: [8]"))
+    made.bench().register_shelf()
     made.results(lambda run: 0.5 if run.index == 0 else None)
     text = harness("plan", "live", "low").out
     assert text.splitlines()[-1] == "12 runs in all on 1 bases: 10 new, 2 cached; sharing saves 6"
@@ -131,6 +134,7 @@ def test_plan_tells_why_a_run_is_none_that_exists(harness: Call, made: "Made") -
     runs = harness("plan", "live", "--json").json["runs"]
     eight = [run["run"] for run in runs if "-r8-" in run["run"]]
     assert harness("plan", "live", "--why", eight[1]).out.splitlines()[-1] == "  no run exists yet"
+    made.bench().register_shelf()
     made.results(lambda run: 0.5 if run.id == eight[0] else None)
     said = harness("plan", "live", "--why", eight[1], "--json").json
     assert said["nearest"] == eight[0]
@@ -170,7 +174,7 @@ def test_a_finished_test_says_so_and_a_repeated_one_prints_the_same(harness: Cal
     assert (first.code, second.code) == (0, 0)
     assert first.out == second.out
     assert first.out.startswith("live  PASS  supported")
-    assert "all 12 runs are there; none executed" in first.err
+    assert "no run executed: every prediction is settled" in first.err
 
 
 def test_test_executes_what_is_missing_and_registers_first(harness: Call, made: "Made", acting: Acting) -> None:
@@ -180,7 +184,7 @@ def test_test_executes_what_is_missing_and_registers_first(harness: Call, made: 
     assert said.json["executed"] == 12
     assert said.json["verdicts"][0]["registered"]["confirmatory"] is True
     assert len(executor.started) == 13
-    assert "runs: 12 of 12 done" in said.err
+    assert "runs, look 1 of 3: 6 of 6 done" in said.err and "runs, look 3 of 3: 12 of 12 done" in said.err
     assert sorted(path.stem for path in (made.store.registrations / "bench").iterdir()) == ["live", "rank-collapse"]
 
 

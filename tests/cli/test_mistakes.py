@@ -22,6 +22,14 @@ Call = Callable[..., Any]
         (["test", "nowhere"], "'nowhere' is not declared in hypotheses/. Known here: live, rank-collapse."),
         (["plan", "nowhere"], "'nowhere' is not declared in hypotheses/"),
         (["run", "live", "nowhere"], "'nowhere' is not declared in hypotheses/"),
+        (["register", "live", "nowhere"], "'nowhere' is not declared in hypotheses/"),
+        (["register", "--protocol", "nowhere"], "'nowhere' is not declared in runs/."),
+        (["register", "live", "--reason", "the margin was a slip"], "--reason belongs to --amend."),
+        (["register", "--amend", "--reason", "the margin was a slip"], "--amend needs the NAME"),
+        (["register", "live", "--amend"], "an amendment says why, in 10 printable characters or more"),
+        (["register", "live", "--amend", "--reason", " too\n short "], "--reason 'too short': an amendment says why"),
+        (["register", "live", "--amend", "--reason", "the margin\x1b was a slip"], "printable characters"),
+        (["register", "live", "--amend", "--reason", "the margin was a slip"], "live: not registered yet"),
         (["show", "nowhere"], "'nowhere' is neither a hypothesis nor a protocol here."),
         (["test", "live", "--protocol", "nowhere"], "'nowhere' is not declared in runs/. Known here: bench"),
         (["test", "live", "--protocol", "../bench"], "'../bench' is no name of a file in runs/"),
@@ -196,7 +204,18 @@ for line in sys.argv[1:]:
     code = status(line.split())
     print("loaded", json.dumps([line, code, sorted(heavy & set(sys.modules))]))
 """
-LIGHT = ["--help", "list", "show live", "plan live", "status", "verdict", "validate", "db path", "test live"]
+LIGHT = [
+    "--help",
+    "list",
+    "show live",
+    "register",
+    "plan live",
+    "status",
+    "verdict",
+    "validate",
+    "db path",
+    "test live",
+]
 
 
 def test_light_commands_load_nothing_heavy(harness: Call, made: "Made") -> None:

@@ -12,6 +12,7 @@ import pytest
 from harness.campaign.pilot import pilot_protocol
 from harness.plan import RunSet, plan, registration_hash
 from harness.plan.runset import planned_base, planned_run
+from harness.source.seeds import late_block
 from harness.spec import Arm, Hypothesis, Protocol, load_hypothesis, load_protocol
 
 if TYPE_CHECKING:
@@ -84,6 +85,33 @@ def test_claims_that_need_the_same_cell_share_its_runs(made: "Made") -> None:
     needed = {run.cell.adapter.rank: run.needed_by for run in runs.runs}
     assert needed == {8: ("one/live",), 16: ("one/live", "two/live"), 32: ("two/live",)}
     assert set(ids(plan({"one": claim(made)}, protocol(made), ["llama"]))) < set(ids(runs))
+
+
+def test_claims_share_runs_in_a_block_and_none_between_blocks(made: "Made") -> None:
+    three = {name: claim(made) for name in ("one", "two", "late")}
+    late = late_block("ab" * 32, 1)
+    runs = plan(three, protocol(made), ["llama"], blocks={"two": "confirm", "late": late}).runs
+    assert len({run.id for run in runs}) == len(runs) == 24
+    assert Counter((run.block, run.needed_by) for run in runs) == {
+        ("confirm", ("one/live", "two/live")): 12,
+        (late, ("late/live",)): 12,
+    }
+    assert [run.index for run in runs] == [i for i in range(6) for _ in range(4)]
+    alone = plan({"one": three["one"]}, protocol(made), ["llama"]).runs
+    assert [run.id for run in runs if run.block == "confirm"] == [run.id for run in alone]
+
+
+def test_a_look_wants_the_first_seeds_of_each_prediction(made: "Made") -> None:
+    other = claim(made, "rank: [8, 16]", "rank: [16, 32]")
+    both = {"one": claim(made), "two": other}
+    runs = plan(both, protocol(made), ["llama"], seeds={("one", "live"): 2, ("two", "live"): 3}).runs
+    assert [(run.index, run.cell.adapter.rank) for run in runs] == [
+        (0, 8), (0, 16), (0, 32), (1, 8), (1, 16), (1, 32), (2, 16), (2, 32)
+    ]  # fmt: skip
+    assert [run.needed_by for run in runs if run.cell.adapter.rank == 16 and run.index == 2] == [("two/live",)]
+    first = plan(both, protocol(made), ["llama"], seeds={("one", "live"): 2})  # two/live: all six that it declares
+    assert Counter(run.cell.adapter.rank for run in first.runs) == {8: 2, 16: 6, 32: 6}
+    assert {run.id for run in runs} < {run.id for run in plan(both, protocol(made), ["llama"]).runs}
 
 
 def test_a_scaling_that_is_the_protocols_own_is_the_same_cell(made: "Made") -> None:
@@ -185,12 +213,13 @@ def test_cells_share_seeds_and_indices_do_not(made: "Made") -> None:
     assert len(set(seeds.values())) == 6
 
 
-def test_a_pilots_seeds_are_none_of_the_confirming_ones(made: "Made") -> None:
+def test_no_block_has_a_seed_of_another(made: "Made") -> None:
     shared = protocol(made)
     base, cell = planned_base("llama", shared), Arm(rank=8).cell(shared.recipe.scaling)
-    spaces = ("confirm", "pilot")
+    late = [late_block(registration_hash(claim(made), shared), number) for number in (1, 2)]
+    spaces = ("confirm", "pilot", "explore", *late)
     seeds = [planned_run(base, cell, i, shared, space=space).identity["seed"] for space in spaces for i in range(50)]
-    assert len(set(seeds)) == 100
+    assert len(set(seeds)) == 250
     assert planned_base("llama", pilot_protocol(shared)).id != base.id
 
 

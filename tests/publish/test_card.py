@@ -7,6 +7,7 @@ from harness.record.verdict import (
     Outcome,
     PredictionVerdict,
     Reason,
+    Refutation,
     Registered,
     Verdict,
 )
@@ -36,10 +37,21 @@ def prediction(outcome: Outcome = Outcome.SUPPORTED, reason: Reason = Reason.IN_
         statement="At each rank up to 64, GRPO runs collapse less often than not.",
         outcome=outcome,
         reason=reason,
+        how=None,
         detail="collapsed 0/5 at each of r=8, r=16",
         needs="each P < 0.5",
         alpha=0.05,
         refute_alpha=0.025,
+        look=1,
+        looks=(5,),
+        settled=True,
+        p_support=0.03,
+        p_refute=None,
+        attainable_p=None,
+        q=None,
+        runs_to_resolve=None,
+        assumptions="independent runs",
+        failed_assumptions=(),
         estimates=(count(8, 0.0, 0.0, 0.4507), count(16, 0.0, 0.0, 0.4507), count(32, 0.2, 0.01, 0.657)),
         effect_sizes=(EffectSize(name="Hedges g", value=1.234),),
         cells=(),
@@ -103,6 +115,40 @@ def test_a_prediction_shows_outcome_estimates_runs_and_what_it_needs() -> None:
     assert "             P(collapsed) r=8, r=16: each .00 [.00, .45], each 5 runs" in lines
     assert "             P(collapsed) r=32: .20 [.01, .66], 5 runs" in lines
     assert "             needs each P < 0.5; limits at one-sided 95 %; Hedges g 1.2" in lines
+
+
+def test_the_terms_say_look_refutation_and_what_more_runs_would_do() -> None:
+    said = prediction(Outcome.INCONCLUSIVE, Reason.STRADDLES)
+    text = card(verdict(predictions=(said.model_copy(update={"look": 2, "looks": (3, 5, 8), "runs_to_resolve": 4}),)))
+    assert "look 2 of 3, 5 runs a cell; 4 more runs a cell would resolve it at this estimate" in text
+    assert "given: independent runs" in text
+    refuted = prediction(Outcome.REFUTED, Reason.IN_REFUTE).model_copy(update={"how": Refutation.TOO_GRADUAL})
+    assert "refuted: too gradual" in card(verdict(predictions=(refuted,)))
+    few = prediction(Outcome.INCONCLUSIVE, Reason.UNDERPOWERED).model_copy(update={"attainable_p": 1 / 6, "q": 0.3333})
+    assert "attainable p 0.17; q 0.33 (false discovery rate)" in card(verdict(predictions=(few,)))
+    assert "look 1 of" not in card(verdict())  # a single look is no news
+
+
+def test_collapses_say_whether_they_had_launched() -> None:
+    cell = CellSummary(
+        name="grpo-lora-r64", planned=5, n_runs=5, mean=0.1, sd=0.1, labels={**LABELS, "collapsed": 3, "trained": 2}
+    )
+    text = card(verdict(cells=(cell.model_copy(update={"launched": 1}),)))
+    assert "(3 collapsed: 2 never launched, 1 launched first, 2 trained)" in text
+    assert "(3 collapsed, 2 trained)" in card(verdict(cells=(cell,)))
+
+
+def test_a_table_without_a_base_accuracy_has_no_landmarks() -> None:
+    text = card(verdict(base_accuracy=None, collapsed_below=None, trained_above=None))
+    assert "held-out" not in text and "grpo-lora-r8 .57" in text
+
+
+def test_runs_that_no_look_needed_are_counted_apart() -> None:
+    missing = tuple(MissingRun(run_id=f"run-{i}", cell="c", reason="not executed") for i in range(4))
+    lost = (*missing, MissingRun(run_id="dead", cell="c", reason="killed"))
+    text = card(verdict().model_copy(update={"missing": lost, "used_runs": 5}))
+    assert "1 of 10 runs without a result, 4 not executed" in " ".join(text.split())
+    assert "dead: killed" in text and "run-0" not in text
 
 
 def test_an_outcome_without_proof_gives_its_reason() -> None:

@@ -1,11 +1,12 @@
 import pytest
 
 from harness.source import Item, items_hash, splits
-from harness.spec import Task
+from harness.spec import Addition
 from harness.spec.shelf import Shelf
 
 TINY = {"name": "addition", "largest_operand": 99, "split_seed": 20260423}
-TASK = Task.model_validate({**TINY, "evaluation_problems": 500, "validation_problems": 500, "training_prompts": 640})
+HELD_OUT = {"evaluation_problems": 500, "validation_problems": 500}
+TASK = Addition.model_validate({**TINY, **HELD_OUT, "training_prompts": 640})
 OTHER_SEED = TASK.model_copy(update={"split_seed": 20260424})
 
 
@@ -36,7 +37,7 @@ def test_more_training_prompts_leave_what_is_held_out_alone() -> None:
 
 
 def test_the_split_seed_and_nothing_else_shuffles() -> None:
-    assert splits(TASK) == splits(Task.model_validate_json(TASK.model_dump_json()))
+    assert splits(TASK) == splits(Addition.model_validate_json(TASK.model_dump_json()))
     assert splits(OTHER_SEED).evaluation != splits(TASK).evaluation
     assert len({*splits(OTHER_SEED).evaluation} & {*splits(TASK).evaluation}) < 60  # 500 x 500 / 10,000 = 25 expected
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.spec import DeclarationError, Hypothesis
+from harness.spec.measure import Grain, MeasureHead
 from harness.spec.shelf import Shelf, find_shelf, shipped
 
 CLAIM = """
@@ -180,3 +181,32 @@ def test_a_claim_on_a_measure_of_another_scale_is_refused(root: Path) -> None:
         find_shelf(root).hypothesis("norm")
     (root / "hypotheses" / "norm.yaml").write_text(on_norm.replace("first_update_norm", "greedy_accuracy"))
     assert find_shelf(root).hypothesis("norm").predictions[0].measure == "greedy_accuracy"
+
+
+def test_measures_say_what_a_row_and_a_value_are(root: Path) -> None:
+    (root / "analysis" / "depth.sql").write_text(
+        "-- one row per base; layers\nSELECT base_id, layers AS value FROM base"
+    )
+    shelf = find_shelf(root)
+    heads = shelf.measures()
+    assert heads["depth"] == MeasureHead(Grain.BASE, "layers", bounded=False)
+    assert {name: head.grain for name, head in heads.items() if head.grain is not Grain.RUN} == {
+        "accuracy_items": Grain.ITEM,
+        "base_accuracy": Grain.BASE,
+        "depth": Grain.BASE,
+    }
+    assert [name for name, head in heads.items() if not head.bounded] == ["depth", "first_update_norm", "stable_rank"]
+    shares = ["accuracy", "final_reward", "greedy_accuracy", "groups_without_gradient", "peak_reward"]
+    assert shelf.responses() == shares
+
+
+def test_measures_that_do_not_say_are_told_all_at_once(root: Path) -> None:
+    for name in ("one", "two"):
+        (root / "analysis" / f"{name}.sql").write_text("-- one row per run\nSELECT run_id FROM run")
+    with pytest.raises(DeclarationError) as caught:
+        find_shelf(root).measures()
+    assert [line[:41] for line in caught.value.lines] == [
+        "analysis/one.sql:1 SQL: the first line do",
+        "analysis/two.sql:1 SQL: the first line do",
+    ]
+    assert find_shelf(root).hypothesis("mine").title == "A claim"  # which uses neither

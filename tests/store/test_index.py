@@ -1,5 +1,6 @@
 """The index is what the records say, whatever became of the file that it was published in."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -188,6 +189,19 @@ def test_a_result_that_was_made_again_replaces_the_old_one(made: "Made", measure
     made.run(run, 0.2)
     assert refresh(made.store, measures).jobs == 2
     assert responses(made.store, "accuracy", [run.id])[run.id].value == pytest.approx(0.2)
+
+
+def test_the_adapter_is_known_by_its_checksum(made: "Made", measures: list[Path]) -> None:
+    runs = planned(made)
+    job = made.run(runs[0], 0.5, weights=b"one")
+    made.run(runs[1], 0.5)
+    refresh(made.store, measures)
+    sql = "SELECT adapter_sha256 FROM run ORDER BY adapter_sha256 NULLS LAST"
+    assert query(made.store, sql)[1] == [(hashlib.sha256(b"one").hexdigest(),), (None,)]
+    job.result.rename(made.root / "aside")
+    made.run(runs[0], 0.5, weights=b"two")  # the same in all else
+    refresh(made.store, measures)
+    assert query(made.store, sql)[1] == [(hashlib.sha256(b"two").hexdigest(),), (None,)]
 
 
 def test_a_removed_result_is_no_longer_in_it(made: "Made", measures: list[Path]) -> None:

@@ -9,8 +9,9 @@ import pytest
 from harness.plan import PlannedRun
 from harness.record.job import JobDirectory
 from harness.spec import DeclarationError
+from harness.spec.measure import Grain
 from harness.spec.shelf import Shelf
-from harness.store import MeasureError, query, refresh, responses
+from harness.store import MeasureError, base_responses, item_responses, query, refresh, responses
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -174,21 +175,57 @@ EXPECTED = {
     "groups_without_gradient": fmean((i % 4) / 4 for i in range(3, 13)),
     "first_update_norm": 0.5,
     "stable_rank": (1.5 + 2.0 + 4.0) / 3,
+    "accuracy_items": (4 / 4 + 1 / 4 + 0 / 4) / 3,
+    "peak_reward": fmean(i / 100 for i in range(3, 13)),  # rewards rise, so the last ten are the best
 }
-NONE_FOR_SFT = {"final_reward", "groups_without_gradient", "stable_rank"}
+NONE_FOR_SFT = {"final_reward", "groups_without_gradient", "stable_rank", "peak_reward"}
 
 
 def test_every_shipped_measure_gives_what_python_gives(made: "Made", by_hand: str, runs: list[PlannedRun]) -> None:
-    assert set(Shelf(None, {}).names("analysis")) == set(EXPECTED)
+    assert set(Shelf(None, {}).names("analysis")) == {*EXPECTED, "base_accuracy"}
     for name, value in EXPECTED.items():
         found = responses(made.store, name, [run.id for run in runs])
         assert found[by_hand].value == pytest.approx(value), name
         assert (runs[1].id in found) == (name not in NONE_FOR_SFT), name
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_every_shipped_measure_has_one_row_a_run(made: "Made", by_hand: str, name: str) -> None:
+KEY = {Grain.RUN: "run_id", Grain.ITEM: "(run_id, problem)", Grain.BASE: "base_id"}
+
+
+@pytest.mark.parametrize("name", [*EXPECTED, "base_accuracy"])
+def test_every_shipped_measure_has_one_row_a_grain(made: "Made", by_hand: str, name: str) -> None:
     assert by_hand
-    columns, rows = query(made.store, f'SELECT count(*), count(DISTINCT run_id) FROM "{name}"')
+    key = KEY[Shelf(None, {}).measures()[name].grain]
+    columns, rows = query(made.store, f'SELECT count(*), count(DISTINCT {key}) FROM "{name}"')
     assert len(columns) == 2
     assert rows[0][0] == rows[0][1] > 0
+
+
+def test_items_are_shares_of_each_problem_after_the_last_update(made: "Made", by_hand: str) -> None:
+    assert item_responses(made.store, "accuracy_items", [by_hand])[by_hand].tolist() == [1.0, 0.25, 0.0]
+
+
+def test_a_base_is_measured_on_the_evaluation_split(made: "Made", by_hand: str, runs: list[PlannedRun]) -> None:
+    assert by_hand
+    assert base_responses(made.store, "base_accuracy", [runs[0].base.id]) == {runs[0].base.id: 0.4}
+
+
+@pytest.mark.parametrize(
+    ("rewards", "peak"),
+    [
+        ([1.0] * 10 + [0.0] * 10, 1.0),
+        ([0.0] * 4 + [0.5] * 10 + [0.0] * 6, 0.5),
+        ([1.0] + [0.0] * 19, 0.1),  # the first alone is no window: that would be 1
+        ([0.25, 0.5, 0.75], 0.5),  # fewer than ten: all of them
+        ([1.0] * 10 + [None] + [0.5] * 9, 1.0),
+        ([1.0] * 5 + [None] + [1.0] * 9, None),  # no ten in a row
+    ],
+)
+def test_the_peak_is_the_best_ten_updates_in_a_row(
+    made: "Made", runs: list[PlannedRun], rewards: list[float | None], peak: float | None
+) -> None:
+    steps = [{"step": i, "loss": 1.0, "reward": reward} for i, reward in enumerate(rewards, 1)]
+    made.run(runs[0], 0.5, {"steps": steps}, updates=len(rewards))
+    refresh(made.store, [Shelf(None, {}).path("analysis", "peak_reward")])
+    found = responses(made.store, "peak_reward", [runs[0].id])
+    assert [said.value for said in found.values()] == ([] if peak is None else [pytest.approx(peak)])

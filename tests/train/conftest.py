@@ -41,7 +41,7 @@ class Laboratory:
         return Cell(algorithm=algorithm, adapter=AdapterSpec(rank=rank, scaling=Proportional()))
 
     @staticmethod
-    def execute(job: JobDirectory, inside: Callable[[], None] = lambda: None) -> int:
+    def execute(job: JobDirectory, inside: Callable[[], None] = lambda: None, code_root: Path | None = None) -> int:
         """Execute a job in a forked process, as the server does, and return its exit status."""
         from harness.train.job import execute
 
@@ -53,7 +53,7 @@ class Laboratory:
                 warnings.simplefilter("ignore")  # a worker has the libraries' own filters, not pytest's
                 sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # which the job sends to its log
                 inside()
-                status = execute(job.path)
+                status = execute(job.path, code_root)
             finally:
                 os._exit(status)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

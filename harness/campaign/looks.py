@@ -1,0 +1,99 @@
+"""Look by look: how many seeds each prediction wants now, until all are settled or their last look is over.
+
+Every look is a stored verdict. A prediction that is settled asks for nothing more; runs that it shares with others may
+still come, and change nothing about it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.campaign.bench import Bench
+from harness.campaign.seeds import reached, seeds_reached
+from harness.campaign.verdicts import Subject, of_base, stored_on, subjects, verdict_on
+from harness.plan import PlannedBase, RunSet
+from harness.record.verdict import Verdict
+from harness.spec import Hypothesis
+from harness.spec.prediction import Association, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be executed before the next decisions."""
+
+    runs: RunSet
+    """What the open predictions want, those runs included that exist already."""
+    look: int
+    """The latest look among them, from 1."""
+    looks: int
+    """Planned looks of the one with the most."""
+
+
+def due(bench: Bench, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase]) -> Due | None:
+    """Return what the next looks need, or None where every prediction on every base is settled.
+
+    Decides what can be decided on the way; a look whose runs are all there already is passed at once.
+    """
+    parts: list[RunSet] = []
+    number, most = 1, 1
+    for name, hypothesis in hypotheses.items():
+        for subject in subjects(hypothesis, bases):
+            wanted = _wanted(bench, name, hypothesis, subject)
+            if wanted:
+                names = [base.name for base in subject]
+                seeds = {(name, p.id): wanted.get(p.id, 0) for p in hypothesis.predictions}
+                parts.append(bench.plan({name: hypothesis}, names, seeds))
+                steps = {p.id: schedule(hypothesis, p) for p in hypothesis.predictions if p.id in wanted}
+                number = max(number, *(sizes.index(wanted[i]) + 1 for i, sizes in steps.items()))
+                most = max(most, *map(len, steps.values()))
+    return Due(_union(parts), number, most) if parts else None
+
+
+def schedule(hypothesis: Hypothesis, prediction: Prediction) -> tuple[int, ...]:
+    """Return the seeds at which a prediction is looked at; a count at those of the design, for curtailment."""
+    if isinstance(prediction, Association):
+        return (hypothesis.design.seeds,)
+    return getattr(prediction, "looks", None) or hypothesis.design.schedule()
+
+
+def _wanted(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> dict[str, int]:
+    """Return the seeds that open predictions want next; empty where none is open."""
+    if any(base.id in bench.failed for base in subject):
+        return {}  # nothing can be run on it in this command
+    if any(bench.base_job(base).manifest() is None for base in subject):
+        return {p.id: schedule(hypothesis, p)[0] for p in hypothesis.predictions}
+    verdict = stored_on(bench, name, hypothesis, subject) or _fresh(bench, name, hypothesis, subject)
+    settled = {said.id for said in verdict.predictions if said.settled} if verdict else set[str]()
+    have = _reached(bench, name, hypothesis, subject)
+    nexts = (
+        (p, next((n for n in schedule(hypothesis, p) if n > have[p.id]), None))
+        for p in hypothesis.predictions
+        if p.id not in settled
+    )
+    return {prediction.id: size for prediction, size in nexts if size is not None}
+
+
+def _fresh(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> Verdict | None:
+    """Return a new verdict where some prediction has reached a look; deciding takes seconds, so not for nothing."""
+    have = _reached(bench, name, hypothesis, subject)
+    if any(have[p.id] >= schedule(hypothesis, p)[0] for p in hypothesis.predictions):
+        return verdict_on(bench, name, hypothesis, subject)
+    return None
+
+
+def _reached(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> dict[str, int]:
+    runs = bench.plan({name: hypothesis}, [base.name for base in subject])
+    by_base = [reached(bench, of_base(runs, base)) for base in subject]
+    return {
+        p.id: min(seeds_reached(p, hypothesis, bench, by_cell) for by_cell in by_base) for p in hypothesis.predictions
+    }
+
+
+def _union(parts: Sequence[RunSet]) -> RunSet:
+    bases = {base.id: base for part in parts for base in part.bases}
+    runs = {run.id: run for part in parts for run in part.runs}
+    return RunSet(tuple(bases.values()), tuple(sorted(runs.values(), key=lambda run: run.index)))
+
+
+def pending(bench: Bench, runs: RunSet) -> bool:
+    """Return whether a run set has a job without a result that has not failed in this command."""
+    return any(job.id not in bench.failed for job in bench.unfinished(runs))

@@ -1,0 +1,114 @@
+"""`harness runs`: the runs of a store, one by one, and which of them do not count."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import click
+
+from harness.cli.session import Session, output_options, pass_session
+from harness.record.atomic import read_json
+from harness.record.exclusion import exclude as exclude_run
+from harness.record.exclusion import excluded
+from harness.record.job import JobDirectory
+from harness.record.layout import Store
+from harness.spec import Cell
+
+
+@click.group()
+def command() -> None:
+    """The runs of the store, whatever claims need them."""
+
+
+@command.command(name="list")
+@output_options
+@pass_session
+def list_(session: Session) -> int:
+    """List every run with its cell, seed, base and state, and why it is excluded if it is."""
+    reasons = excluded(session.store)
+    said = [_listed(job, reasons) for job in _jobs(session.store)]
+    wide = {key: max((len(str(run[key])) for run in said), default=0) for key in ("id", "cell", "base", "seed")}
+    lines = [
+        "  ".join([*(f"{run[key]!s:<{wide[key]}}" for key in wide), run["state"]])
+        + (f"  excluded: {run['excluded']}" if run["excluded"] else "")
+        for run in said
+    ]
+    session.emit(said, "\n".join(lines) or f"no runs in {session.store.runs}")
+    return 0
+
+
+@command.command()
+@click.argument("run")
+@output_options
+@pass_session
+def show(session: Session, run: str) -> int:
+    """Show RUN (an id, or how one begins or ends): what it is identified by, its facts, its files."""
+    job = _found(session.store, run)
+    manifest: dict[str, Any] = job.manifest() or {"files": {}}
+    said = {
+        **_listed(job, excluded(session.store)),
+        "path": str(job.path),
+        "identity": job.spec()["identity"],
+        "facts": read_json(job.verified("result.json")) if manifest["files"] else None,
+        "files": manifest["files"],
+    }
+    session.emit(said, "\n".join(_lines(said)))
+    return 0
+
+
+@command.command()
+@click.argument("run")
+@click.option("--reason", metavar="TEXT", required=True, help="What is wrong with it, whatever it scored.")
+@output_options
+@pass_session
+def exclude(session: Session, run: str, reason: str) -> int:
+    """Take RUN out of every verdict from now on; it stays in the store, and there is no way back."""
+    job = _found(session.store, run)
+    in_force = exclude_run(session.store, job.id, reason)
+    if in_force.reason != reason.strip():
+        session.note(f"{job.id} was excluded before; the first reason stays")
+    said = {"id": in_force.run_id, "reason": in_force.reason, "excluded_at": in_force.excluded_at}
+    session.emit(said, f"{job.id}  excluded: {in_force.reason}")
+    return 0
+
+
+def _jobs(store: Store) -> list[JobDirectory]:
+    return [JobDirectory(path.parent) for path in sorted(store.runs.glob("*/spec.json"))]
+
+
+def _found(store: Store, run: str) -> JobDirectory:
+    named = [job for job in _jobs(store) if job.id.startswith(run) or job.id.endswith(run)]
+    exact = [job for job in named if job.id == run]
+    if len(exact or named) != 1:
+        told = f"{len(named)} runs have" if named else "no run has"
+        raise click.ClickException(f"{told} this name: {run}. `harness runs list` shows them all.")
+    return (exact or named)[0]
+
+
+def _listed(job: JobDirectory, reasons: dict[str, str]) -> dict[str, Any]:
+    identity = job.spec()["identity"]
+    return {
+        "id": job.id,
+        "cell": Cell.model_validate(identity["cell"], strict=False).slug(),
+        "seed": identity["seed"],
+        "base": identity["base_id"],
+        "state": str(job.state()),
+        "excluded": reasons.get(job.id),
+    }
+
+
+def _lines(said: dict[str, Any]) -> Iterator[str]:
+    for key, value in said.items():
+        if key == "files":
+            yield "files:"
+            yield from (f"  {name}  {file['bytes']} bytes  sha256 {file['sha256']}" for name, file in value.items())
+        else:
+            yield from _item(key, value, "")
+
+
+def _item(name: str, value: Any, indent: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        yield f"{indent}{name}:"
+        for key, inner in cast("dict[str, Any]", value).items():
+            yield from _item(key, inner, indent + "  ")
+    elif value is not None:
+        yield f"{indent}{name}: {value}"

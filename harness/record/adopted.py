@@ -1,0 +1,94 @@
+"""Adopted tables: results of somebody's finished runs, kept as they came, with the moment at which they did.
+
+An adopted table is `adopted/<name>/table.parquet` with a `manifest.json` beside it, written once and never changed.
+The moment decides what the results can confirm: a declaration registered later could have been written after them.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from harness.record.atomic import IntegrityError, read_json, sha256, write_json
+from harness.record.layout import Store
+from harness.spec import DeclarationError
+
+Row = Mapping[str, Any]
+"""Value by column; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedTable:
+    """A table of finished runs."""
+
+    name: str
+    source: str
+    """Name of the file it came from, without its folder."""
+    sha256: str
+    rows: int
+    adopted_at: float
+    """Seconds since the epoch."""
+    file: Path
+
+    def rows_read(self) -> list[Row]:
+        """Return the rows, by column.
+
+        Raises:
+            IntegrityError: the file is not the one that was adopted.
+        """
+        if not self.file.is_file() or sha256(self.file) != self.sha256:
+            raise IntegrityError(f"{self.file}: not the table that was adopted. Adopt it again under another name.")
+        return parquet_rows(self.file)
+
+
+def _parquet() -> Any:
+    return import_module("pyarrow.parquet")  # by name: 0.2 s that few commands need, of a library without types
+
+
+def parquet_rows(file: Path) -> list[Row]:
+    """Return the rows of a Parquet file."""
+    return cast("list[Row]", _parquet().read_table(file).to_pylist())
+
+
+def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedTable:
+    """Keep the rows of a table under a name; the same table under the same name again changes nothing.
+
+    Raises:
+        DeclarationError: another table has this name already.
+    """
+    store.adopted.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=store.adopted))
+    try:
+        _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
+        digest = sha256(stage / "table.parquet")
+        manifest = {"source": source, "sha256": digest, "rows": len(rows), "adopted_at": time.time()}
+        write_json(stage / "manifest.json", manifest)
+        try:
+            os.rename(stage, store.adopted / name)
+        except OSError:  # the folder is there: somebody was first
+            if not (store.adopted / name).is_dir():
+                raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    kept = adopted(store, name)
+    if kept is None or kept.sha256 != digest:
+        rule = "another table has this name, and adopted tables never change. Choose a name with --as."
+        raise DeclarationError([f"{name}: {rule}"])
+    return kept
+
+
+def adopted(store: Store, name: str) -> AdoptedTable | None:
+    """Return the table of this name, or None."""
+    folder = store.adopted / name
+    said: dict[str, Any] | None = read_json(folder / "manifest.json")
+    return None if said is None else AdoptedTable(name=name, file=folder / "table.parquet", **said)
+
+
+def adopted_names(store: Store) -> list[str]:
+    """Return the names of all adopted tables, sorted."""
+    return sorted(path.parent.name for path in store.adopted.glob("[!.]*/manifest.json"))

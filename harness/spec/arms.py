@@ -1,0 +1,107 @@
+"""Which runs a prediction looks at: one cell, or every combination of several levels of its factors.
+
+An arm may also select the runs of its cell by what became of them (`where`); how many there are is then random, and
+whoever compares such arms compares outcomes, not treatments.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise, product
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from harness.spec.adapter import AdapterSpec, Algorithm, Cell, PositiveFloat, Proportional, Rank, Scaling, exact
+from harness.spec.declared import Declared, FieldError
+from harness.spec.problem import shown
+
+T = TypeVar("T")
+
+
+def _some_and_different(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("[] is an empty list, which names no run. Name at least one value.")
+    if len(set(values)) != len(values):
+        raise ValueError(f"{shown(values)} repeats a value. Name each once.")
+    return values
+
+
+def sorted_ranks(ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `ranks`; raise ValueError where they do not strictly increase."""
+    if any(low >= high for low, high in pairwise(ranks)):
+        raise ValueError(f"{shown(ranks)} is not strictly increasing. Sort the ranks and name each once.")
+    return ranks
+
+
+# 64 values are more than any factor is tried at; without a bound, four short lists multiply into millions of cells.
+Several = Annotated[tuple[T, ...], Field(max_length=64), AfterValidator(_some_and_different)]
+SortedRanks = Annotated[tuple[Rank, ...], Field(min_length=1, max_length=64), AfterValidator(sorted_ranks)]
+Label = Literal["collapsed", "degraded", "no gain", "trained"]
+"""What may become of a run; `harness.record.verdict.RunLabel` says when."""
+
+
+class Arm(Declared):
+    """One cell, named by the factors that a hypothesis may set; what is left out follows the protocol's recipe."""
+
+    algorithm: Algorithm = "grpo"
+    rank: Rank
+    scaling: Scaling | None = None
+    learning_rate_scale: PositiveFloat = 1.0
+    where: Label | None = None
+
+    def cell(self, scaling: Scaling) -> Cell:
+        """Return the cell, with the protocol's `scaling` where the arm names none."""
+        adapter = AdapterSpec(rank=self.rank, scaling=self.scaling or scaling)
+        return Cell(algorithm=self.algorithm, adapter=adapter, learning_rate_scale=self.learning_rate_scale)
+
+    def in_words(self) -> str:
+        """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
+        parts = [self.algorithm.upper(), f"r={self.rank}"]
+        parts += [self.scaling.in_words()] if self.scaling is not None else []
+        parts += [f"lr x{self.learning_rate_scale:g}"] if self.learning_rate_scale != 1 else []
+        parts += [f"({self.where} runs)"] if self.where is not None else []
+        return " ".join(parts)
+
+
+class Arms(Declared):
+    """Several cells: every combination of the values that each factor lists."""
+
+    algorithm: Several[Algorithm] = ("grpo",)
+    rank: SortedRanks
+    scaling: Several[Scaling] | None = None
+    learning_rate_scale: Several[PositiveFloat] = (1.0,)
+
+    def size(self) -> int:
+        """Return the number of cells."""
+        factors = (self.algorithm, self.rank, self.scaling or (None,), self.learning_rate_scale)
+        return math.prod(len(values) for values in factors)
+
+    def each(self) -> Iterator[Arm]:
+        """Yield one arm for every combination, the rank varying fastest."""
+        for algorithm, scaling, scale, rank in product(
+            self.algorithm, self.scaling or (None,), self.learning_rate_scale, self.rank
+        ):
+            yield Arm(algorithm=algorithm, rank=rank, scaling=scaling, learning_rate_scale=scale)
+
+    def named(self) -> dict[str, Arm]:
+        """Return one arm a cell, named by the factors of which several levels are listed."""
+        return {self._name(arm): arm for arm in self.each()}
+
+    def _name(self, arm: Arm) -> str:
+        parts = [arm.algorithm] if len(self.algorithm) > 1 else []
+        parts.append(f"r={arm.rank}")
+        if len(self.scaling or ()) > 1 and arm.scaling is not None:
+            scaling = arm.scaling
+            by = f"{exact(scaling.factor)}r" if isinstance(scaling, Proportional) else exact(scaling.alpha)
+            parts.append(f"{arm.scaling.policy} {by}")
+        parts += [f"lr x{exact(arm.learning_rate_scale)}"] if len(self.learning_rate_scale) > 1 else []
+        return " ".join(parts)
+
+
+def different(**arms: Arm) -> None:
+    """Raise FieldError at the first arm that is the same as one before it."""
+    seen: dict[Arm, str] = {}
+    for name, arm in arms.items():
+        if arm in seen:
+            raise FieldError(name, f"{seen[arm]} and {name} are the same cell. Contrast two different ones.")
+        seen[arm] = name

@@ -1,0 +1,89 @@
+"""What data decide: seeds a cell, the moments at which they may be examined, and independent bases.
+
+Means are examined group-sequentially: at each look the level is a share of alpha (Lan and DeMets 1983, Biometrika
+70:659, spending of Pocock's type), so that stopping early costs no error. Counts are decided at their final number.
+"""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from harness.spec.declared import Declared, FieldError
+from harness.spec.problem import shown
+
+SMALLEST_ARM = 3
+"""Fewest runs a cell needs before its between-run variance is worth an interval (a t quantile on 2 df is 2.9)."""
+LARGEST_ARM = 1000
+"""Most seeds a cell that a design may ask for."""
+USUAL_LOOKS = (3, 5, 8)
+MOST_LOOKS = 5
+"""Beyond a few looks, group-sequential intervals widen for nothing; `always_valid` is made for more."""
+
+Count = Annotated[int, Field(ge=1)]
+
+
+def check_looks(looks: tuple[int, ...], seeds: int) -> None:
+    """Raise ValueError where looks do not increase, begin too early or do not end at the last seed."""
+    if any(low >= high for low, high in pairwise(looks)):
+        raise ValueError(f"{shown(looks)} is not strictly increasing. Sort the looks and name each once.")
+    if looks[-1] != seeds:
+        raise ValueError(f"{shown(looks)} does not end at the {seeds} seeds of the design. Make {seeds} the last look.")
+    if looks[0] < min(SMALLEST_ARM, seeds):
+        raise ValueError(f"{shown(looks)} looks at fewer than {SMALLEST_ARM} runs a cell. Begin at {SMALLEST_ARM}.")
+    if len(looks) > MOST_LOOKS:
+        raise ValueError(f"{shown(looks)} has more than {MOST_LOOKS} looks. Name fewer, or use always_valid.")
+
+
+class Bases(Declared):
+    """How many independent bases are combined: families x budgets of pre-training x pre-training seeds."""
+
+    families: Count
+    budgets: Count = 1
+    seeds: Count = 1
+
+    def strata(self, by: tuple[str, ...]) -> list[int]:
+        """Return the number of units in each stratum: bases, or families where nothing is held constant."""
+        if not by:
+            return [self.families]
+        sizes = {"family": self.families, "budget": self.budgets}
+        count = 1
+        for name in by:
+            count *= sizes[name]
+        return [self.families * self.budgets * self.seeds // count] * count
+
+
+class Design(Declared):
+    """The same number of derived seeds in every cell, examined at planned looks.
+
+    `looks` is by default those of 3, 5, 8 below `seeds`, then `seeds`. `futility`: stop a mean-based prediction at a
+    look where the predictive probability that the last one decides it is below this; 0 never stops. It is not binding:
+    no error rate rests on it. With `bases`, one verdict combines several independent bases; without, every base gets a
+    verdict of its own.
+    """
+
+    seeds: Annotated[int, Field(ge=1, le=LARGEST_ARM)] = 8
+    looks: tuple[Count, ...] | None = None
+    sequential: Literal["group_sequential", "always_valid"] = "group_sequential"
+    futility: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    bases: Bases | None = None
+    max_runs: Count | None = None
+
+    @model_validator(mode="after")
+    def _looks_fit(self) -> "Design":
+        if self.looks is not None:
+            if self.sequential == "always_valid":
+                raise FieldError("looks", "always_valid may look after every run. Leave looks out.")
+            if not self.looks:
+                raise FieldError("looks", "[] is an empty list. Name the runs a cell at each look.")
+            try:
+                check_looks(self.looks, self.seeds)
+            except ValueError as error:
+                raise FieldError("looks", str(error)) from None
+        return self
+
+    def schedule(self) -> tuple[int, ...]:
+        """Return the runs a cell at each look."""
+        if self.sequential == "always_valid":
+            return tuple(range(min(SMALLEST_ARM, self.seeds), self.seeds + 1))
+        return self.looks or (*(n for n in USUAL_LOOKS if n < self.seeds), self.seeds)
