@@ -1,88 +1,90 @@
 """Verdicts on adopted tables: results of finished runs, whoever made them, decided by the same code as our own.
 
-A row is a run, or a problem of a run where there is a column `problem`. Columns: `algorithm`, `rank`, `scaling` with
-`factor` or `alpha`, `learning_rate_scale` (each left out: the protocol's recipe), `seed`, `accuracy` (per problem:
-`correct`, out of `samples`), `n_items` (problems behind an accuracy), `base_accuracy` (one value), and any measure by
-its name. What a decision needs and the table does not say is named, and leaves every prediction untested: without
-seeds nobody can tell a run from a copy of it, without the base's accuracy nobody can tell a collapse.
+The table stands in the place of a base. What it lacks leaves every prediction untested; what speaks against it (seeds
+used twice, the pilot's seeds, runs that are no planned look, a registration that came later) costs the label.
 """
 
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from harness.campaign.bench import Bench
 from harness.campaign.integrity import Deviation, Integrity, Kind, changes, notes
 from harness.campaign.observed import Observed, ObservedRun, measures_of, relative_to
 from harness.campaign.pilot import pilot_seeds
+from harness.campaign.tables import Contents, TableRun, contents
 from harness.campaign.verdicts import decision_code, frozen
 from harness.decide import Landmarks
 from harness.plan import RunSet, registration_hash
-from harness.record.adopted import AdoptedTable, Row
+from harness.record.adopted import AdoptedTable, adopt, table_rows
 from harness.record.verdict import MissingRun, RunLabel, Verdict
 from harness.record.verdict_files import load, renew, save
 from harness.spec import Cell, DeclarationError, Hypothesis
 from harness.spec.canonical import digest
 
-FACTORS = ("algorithm", "method", "rank", "scaling", "factor", "alpha", "learning_rate_scale")
-MEANINGS = (*FACTORS, "seed", "problem", "accuracy", "correct", "samples", "n_items", "base_accuracy")
-
 
 @dataclass(frozen=True, slots=True)
-class TableRun:
-    """One run of a table."""
+class Adoption:
+    """What came of adopting a table, for whoever asked for it."""
 
-    cell: Cell
-    seed: str
-    values: Mapping[str, float]
-    items: Mapping[str, Mapping[str, float]]
-    """Response to each problem, by measure and problem."""
+    name: str
+    hypothesis: str
+    rows: int
+    runs: Mapping[str, int]
+    """Runs by cell that the hypothesis needs."""
+    other_runs: int
+    """Runs of cells that it does not need."""
+    said: Contents
+    registered: bool
+    """Whether the hypothesis was registered before."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        about = {"lacking": self.said.lacking, "ignored_columns": list(self.said.ignored)}
+        counts = {"rows": self.rows, "runs": dict(self.runs), "other_runs": self.other_runs}
+        return {"name": self.name, "hypothesis": self.hypothesis, **counts, **about, "registered": self.registered}
+
+    def lines(self) -> list[str]:
+        """Return it as lines of text."""
+        lines = [f"adopted as {self.name}: {self.rows} rows, {sum(self.runs.values()) + self.other_runs} runs"]
+        lines += [f"  {cell:<24} {count or 'none'}" for cell, count in self.runs.items()]
+        lines += [f"  {self.other_runs} runs of other cells"] if self.other_runs else []
+        lines += [f"columns without a meaning here: {', '.join(self.said.ignored)}"] if self.said.ignored else []
+        lines += [f"insufficient information: {self.said.lacking}"] if self.said.lacking else []
+        before = "registered before: its verdict may be confirmatory"
+        lines.append(before if self.registered else "not registered before: its verdict will be exploratory")
+        return [*lines, f"next: harness test {self.hypothesis} --models {self.name}"]
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a table says."""
-
-    runs: tuple[TableRun, ...]
-    base_accuracy: float | None
-    n_items: int | None
-    lacking: str
-    """What a decision needs and the table does not say; empty where nothing is lacking."""
-    ignored: tuple[str, ...]
-    """Columns that mean nothing here."""
-
-
-def contents(bench: Bench, rows: Sequence[Row], name: str) -> Contents:
-    """Return what a table says of runs.
+def adopt_table(bench: Bench, hypothesis: str, claim: Hypothesis, file: Path, name: str | None) -> Adoption:
+    """Read a table of finished runs, check that it can be read as such, and keep it.
 
     Raises:
-        DeclarationError: rows that name no cell, accuracies that are none, several base accuracies, and the like.
+        DeclarationError: it cannot be read, none of its runs bears on the claim, or its name is taken.
     """
-    columns, measures = {column for row in rows for column in row}, set(bench.shelf.measures())
-    mistakes: list[str] = []
-    if "rank" not in columns:
-        mistakes.append(f"{name}: there is no column rank, so no row names a cell. Add it.")
-    if not columns & {"accuracy", "correct"}:
-        mistakes.append(f"{name}: there is no column accuracy or correct, so no row has a result. Add one.")
-    if mistakes:
-        raise DeclarationError(mistakes)
-    runs = _runs(bench, rows, name, columns, measures, mistakes)
-    base = _only(rows, "base_accuracy", name, mistakes)
-    n_items = _items(rows, columns, name, mistakes)
-    if mistakes:
-        raise DeclarationError(mistakes[:20])
-    lacks = {
-        "no column seed, so nobody can tell runs apart": "seed" not in columns,
-        "no column base_accuracy, so no run has a label": base is None,
-        "no column n_items, so the sampling variance of an accuracy is unknown": n_items is None,
-    }
-    lacking = "; ".join(what for what, is_so in lacks.items() if is_so)
-    ignored = tuple(sorted(columns - set(MEANINGS) - measures))
-    return Contents(tuple(runs), base, n_items, lacking, ignored)
+    called = name or re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", called):
+        rule = "is no name. Choose one of lower-case letters, digits and dashes with --as."
+        raise DeclarationError([f"{called!r} {rule}"])
+    if called in bench.protocol.bases:
+        rule = f"is a base of protocol {bench.protocol_name}. Choose another name with --as."
+        raise DeclarationError([f"{called!r} {rule}"])
+    rows = table_rows(file)
+    said = contents(bench, rows, file.name)
+    scaling = bench.protocol.recipe.scaling
+    cells = dict.fromkeys(cell for p in claim.predictions for cell in p.cells(scaling).values())
+    runs = {cell.slug(): sum(run.cell == cell for run in said.runs) for cell in cells}
+    if not any(runs.values()):
+        rule = f"no row is a run of a cell that {hypothesis} needs: {', '.join(runs)}. Check the factors' columns."
+        raise DeclarationError([f"{file.name}: {rule}"])
+    kept = adopt(bench.store, called, file.name, rows)
+    registration = bench.registration(hypothesis)
+    before = registration is not None and registration.registered_at < kept.adopted_at
+    return Adoption(called, hypothesis, len(rows), runs, len(said.runs) - sum(runs.values()), said, before)
 
 
 def verdict_on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: AdoptedTable) -> Verdict:
@@ -103,6 +105,8 @@ def verdict_on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: Ado
 
     said = contents(bench, table.rows_read(), table.name)
     seen, found = _observed(bench, hypothesis, said)
+    held = [f"results from elsewhere: {table.source}, {table.rows} rows, sha256 {table.sha256[:12]}; seeds as stated"]
+    held += [f"columns that are not compared: {', '.join(said.ignored)}"] if said.ignored else []
     verdict = decided(
         Evidence(
             bench=bench,
@@ -114,6 +118,7 @@ def verdict_on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: Ado
             seen={table.name: seen},
             inputs=inputs,
             integrity=_integrity(bench, name, hypothesis, table, found),
+            held=tuple(held),
         )
     )
     save(bench.store, verdict)
@@ -139,8 +144,7 @@ def _integrity(
     said = changes(bench, hypothesis, registration)
     if registration.registered_at >= table.adopted_at:
         said.append(Deviation(Kind.ADOPTED_BEFORE, "the table was adopted before the registration", False))
-    came = f"results from elsewhere: {table.source}, {table.rows} rows, sha256 {table.sha256[:12]}"
-    return Integrity((*said, *found), (came, *notes(registration)))
+    return Integrity((*said, *found), notes(registration))
 
 
 def _observed(bench: Bench, hypothesis: Hypothesis, said: Contents) -> tuple[Observed, list[Deviation]]:
@@ -214,96 +218,3 @@ def _pilot_seeds(bench: Bench, said: Contents) -> list[Deviation]:
     known = pilot_seeds(bench.protocol)
     used = sum(run.seed in known for run in said.runs)
     return [Deviation(Kind.PILOT_SEED, f"{used} results bear seeds of the pilot", False)] if used else []
-
-
-def _runs(
-    bench: Bench,
-    rows: Sequence[Row],
-    name: str,
-    columns: set[str],
-    measures: set[str],
-    mistakes: list[str],
-) -> list[TableRun]:
-    runs: list[TableRun] = []
-    grouped: dict[tuple[str, str], tuple[Cell, dict[str, dict[str, float]]]] = {}
-    cells: dict[tuple[Any, ...], Cell | None] = {}
-    for number, row in enumerate(rows, 1):
-        factors = tuple(row.get(key) for key in FACTORS)
-        if factors not in cells:
-            cells[factors] = _cell(bench, row, f"{name} row {number}", mistakes)
-        cell, accuracy = cells[factors], _accuracy(row)
-        if cell is None:
-            continue
-        if accuracy is None:
-            mistakes.append(f"{name} row {number}: its accuracy is not between 0 and 1. Mend it, or leave the row out.")
-            continue
-        values = {key: value for key in measures & columns if (value := _real(row.get(key))) is not None}
-        values["accuracy"] = accuracy
-        if "problem" not in columns:
-            runs.append(TableRun(cell, str(row.get("seed", number)), values, {}))
-            continue
-        _, items = grouped.setdefault((cell.slug(), str(row.get("seed", ""))), (cell, {}))
-        for measure, value in {**values, "accuracy_items": accuracy}.items():
-            items.setdefault(measure, {})[str(row["problem"])] = value
-    for (_, seed), (cell, items) in grouped.items():
-        runs.append(TableRun(cell, seed, {measure: sum(of.values()) / len(of) for measure, of in items.items()}, items))
-    _same_problems([items["accuracy"] for _, items in grouped.values()], name, mistakes)
-    return runs
-
-
-def _same_problems(scored: Sequence[Mapping[str, float]], name: str, mistakes: list[str]) -> None:
-    if len({frozenset(of) for of in scored}) > 1:
-        mistakes.append(f"{name}: runs were scored on different problems. Keep the problems that all runs have.")
-
-
-def _cell(bench: Bench, row: Row, place: str, mistakes: list[str]) -> Cell | None:
-    recipe = bench.protocol.recipe.scaling.model_dump(mode="json")
-    policy = row.get("scaling")
-    scaling: Any = recipe
-    if policy is not None:
-        keys = {"factor"} if policy == "proportional" else {"alpha"}
-        scaling = {"policy": policy, **{key: row[key] for key in keys if row.get(key) is not None}}
-    written = {
-        "algorithm": row.get("algorithm") or "grpo",
-        "adapter": {"method": row.get("method") or "lora", "rank": row.get("rank"), "scaling": scaling},
-        "learning_rate_scale": row.get("learning_rate_scale") or 1.0,
-    }
-    try:
-        return Cell.model_validate(written, strict=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        mistakes.append(f"{place} {where}: {first['input']!r} names no cell: {first['msg']}. Mend the row.")
-        return None
-
-
-def _accuracy(row: Row) -> float | None:
-    said = _real(row.get("accuracy"))
-    correct, samples = _real(row.get("correct")), _real(row.get("samples", 1))
-    if said is None and correct is not None and samples:
-        said = correct / samples
-    return said if said is not None and 0 <= said <= 1 else None
-
-
-def _only(rows: Sequence[Row], column: str, name: str, mistakes: list[str]) -> float | None:
-    values = {row[column] for row in rows if row.get(column) is not None}
-    if not values:
-        return None
-    only = _real(values.pop()) if len(values) == 1 else None
-    if only is None:
-        mistakes.append(f"{name}: {column} is not one number; a table is about one base. Write one number throughout.")
-    return only
-
-
-def _items(rows: Sequence[Row], columns: set[str], name: str, mistakes: list[str]) -> int | None:
-    if "problem" in columns:
-        return len({row["problem"] for row in rows}) or None
-    stated = _only(rows, "n_items", name, mistakes)
-    if stated is not None and (stated < 1 or stated != int(stated)):
-        mistakes.append(f"{name}: n_items {stated:g} is no number of problems. Write how many were asked.")
-        return None
-    return None if stated is None else int(stated)
-
-
-def _real(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -43,6 +43,8 @@ class Evidence:
     """What was observed, by base."""
     inputs: str
     integrity: Integrity
+    held: tuple[str, ...]
+    """What was checked of the runs and holds, in words."""
 
     @property
     def only(self) -> Observed:
@@ -162,6 +164,7 @@ def _registered(evidence: Evidence) -> Registered:
         hash=registration_hash(evidence.hypothesis, evidence.bench.protocol),
         confirmatory=not costs,
         deviations=tuple(costs),
+        held=evidence.held,
         notes=integrity.notes,
         violated=any(deviation.violation for deviation in integrity.deviations),
     )

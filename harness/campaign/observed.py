@@ -68,6 +68,7 @@ class Observed:
     def sample(self, cell: Cell, measure: str, planned: int, where: str | None = None) -> CellSample:
         """Return the runs of a cell, or of those the ones labelled `where`, with their response to a measure."""
         runs = [run for run in self.runs if run.cell == cell and measure in run.values and run.seed < planned]
+        others = tuple(run.seed for run in runs if where is not None and run.label != where)
         runs = [run for run in runs if where is None or run.label == where]
         items = [run.items[measure] for run in runs if measure in run.items]
         return CellSample(
@@ -79,6 +80,7 @@ class Observed:
             items=np.stack(items) if items and len(items) == len(runs) else None,
             bounded=measure in self.bounded,
             selected=where is not None,
+            others=others,
             launched=tuple(run.launched for run in runs),
         )
 

@@ -19,6 +19,9 @@ from harness.record.verdict_files import load, renew, save
 from harness.spec import Hypothesis
 from harness.spec.canonical import digest
 
+HELD = ("derived seeds, which reached the sampler; base weights unchanged; losses finite",)
+"""What is checked of every run that counts."""
+
 Subject = tuple[PlannedBase, ...]
 """The bases that one verdict is about."""
 
@@ -69,6 +72,7 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
             seen={base.name: observed(bench, hypothesis, of_base(runs, base)) for base in subject},
             inputs=_inputs(bench, name, hypothesis, runs),
             integrity=deviations(bench, name, hypothesis, runs),
+            held=HELD,
         )
     )
     save(bench.store, verdict)
@@ -83,7 +87,7 @@ def of_base(runs: RunSet, base: PlannedBase) -> RunSet:
 def decision_code() -> str:
     """Return the hash of the code that decides, so that a mended rule decides again."""
     package = Path(__file__).parent.parent
-    rest = ("decision", "integrity", "observed", "units", "adopted")
+    rest = ("decision", "integrity", "observed", "units", "adopted", "tables")
     files = [*sorted((package / "decide").glob("*.py")), *(package / "campaign" / f"{name}.py" for name in rest)]
     files += [package / "record" / "verdict.py", package / "store" / "validity.py"]
     return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])

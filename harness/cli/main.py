@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "Show a declaration with its implicit defaults marked.",
     "validate": "Report every mistake in declarations, with file and line.",
     "register": "Freeze claims before their data, or amend them.",
+    "diagnose": "Simulate how often a claim comes out right and wrong.",
     "plan": "Show which runs are needed, and why.",
     "run": "Execute runs without deciding.",
     "status": "Show what is done, what is at work, what failed.",

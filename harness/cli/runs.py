@@ -1,11 +1,14 @@
 """`harness runs`: the runs of a store, one by one, and which of them do not count."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from harness.cli.session import Session, output_options, pass_session
+from harness.campaign.bench import Bench
+from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
+from harness.record.adopted import adopted
 from harness.record.atomic import read_json
 from harness.record.exclusion import exclude as exclude_run
 from harness.record.exclusion import excluded
@@ -68,6 +71,54 @@ def exclude(session: Session, run: str, reason: str) -> int:
         session.note(f"{job.id} was excluded before; the first reason stays")
     said = {"id": in_force.run_id, "reason": in_force.reason, "excluded_at": in_force.excluded_at}
     session.emit(said, f"{job.id}  excluded: {in_force.reason}")
+    return 0
+
+
+@command.command(name="import")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--hypothesis", metavar="NAME", required=True, help="The claim that it bears on.")
+@click.option("--as", "name", metavar="NAME", help="What to call it (default: the file's name).")
+@protocol_option
+@output_options
+@pass_session
+def import_(session: Session, table: Path, hypothesis: str, name: str | None, protocol: str | None) -> int:
+    """Adopt TABLE (.csv, .parquet) of finished runs, so that `test --models NAME` decides the claim on it.
+
+    One row a run, or a (run, problem): rank, seed, accuracy (or problem, correct, samples), n_items, base_accuracy; if
+    need be algorithm, scaling with factor or alpha, learning_rate_scale, and measures by name. The verdict is
+    exploratory unless the claim was registered before.
+    """
+    from harness.campaign.adopted import adopt_table  # numpy, 0.1 s
+
+    bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    claim = bench.hypotheses([hypothesis])[hypothesis]
+    said = adopt_table(bench, hypothesis, claim, session.directory / table, name)
+    session.emit(said.as_json(), "\n".join(said.lines()))
+    return 0
+
+
+@command.command()
+@click.argument("hypothesis", metavar="NAME")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File (NAME-PROTOCOL.tar.gz).")
+@protocol_option
+@models_option
+@output_options
+@pass_session
+def bundle(
+    session: Session, hypothesis: str, output: Path | None, protocol: str | None, models: tuple[str, ...]
+) -> int:
+    """Pack what the verdicts on NAME rest on, without weights, so that anyone can decide it again."""
+    from harness.campaign.bundle import bundle as packed
+
+    bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    claim = bench.hypotheses([hypothesis])[hypothesis]
+    tables = [table for model in models if (table := adopted(session.store, model)) is not None]
+    named = tuple(model for model in models if model not in {table.name for table in tables})
+    bases = bench.planned_bases(named) if named or not tables else ()
+    out = session.directory / (output or Path(f"{hypothesis}-{bench.protocol_name}.tar.gz"))
+    count = packed(bench, hypothesis, claim, bases, tables, out)
+    text = f"{out}: {count} files. Unpack it and run there: harness test {hypothesis} --no-run"
+    session.emit({"file": str(out), "files": count}, text)
     return 0
 
 

@@ -66,12 +66,12 @@ def find(prediction: Association, units: Sequence[Unit], terms: Terms, planned: 
     table = _table(prediction, units)
     if len(table.x) < 2:
         return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"{len(table.x)} bases with a gap and an x")
+    if len(units) < planned or not all(unit.complete for unit in units):
+        return open_because(Reason.MISSING_RUNS)
     fit = _fit(prediction, table)
     if fit.attainable_p > max(terms.alpha, terms.refute_alpha):
         why = f"the smallest p that {_sizes(table)} can give is {fit.attainable_p:.3f}"
         return Finding(Outcome.INCONCLUSIVE, Reason.UNDERPOWERED, settled=True, why=why)
-    if len(units) < planned or not all(unit.complete for unit in units):
-        return open_because(Reason.MISSING_RUNS)
     if _still(table):
         return open_because(Reason.NO_SPREAD, "the gap is the same at every base of a stratum")
     if fit.low(terms.alpha) > prediction.margin:
@@ -90,7 +90,7 @@ def rule(prediction: Association, units: Sequence[Unit], terms: Terms) -> Ruling
     fit = _fit(prediction, table)
     estimate = _estimate(prediction, fit, terms)
     effects = _effects(prediction, table)
-    without = leave_one_out_signs(table.x, table.gap, table.strata, table.families)
+    without = leave_one_out_signs(table.x, table.gap, table.strata, table.families, _x_unit(prediction))
     signs = ", ".join(f"{name} {'n/a' if s is None else f'{s:+.3f}'}" for name, s in without.items())
     detail = f"{estimate.name} = {interval(estimate)} over {_sizes(table)}; without one family: {signs}"
     return Ruling(detail, (estimate,), effects, attainable_p=fit.attainable_p)
@@ -116,8 +116,12 @@ def _table(prediction: Association, units: Sequence[Unit]) -> _Table:
 def _fit(prediction: Association, table: _Table) -> SlopeFit:
     # The same declaration draws the same permutations, so that the same runs give the same verdict.
     rng = np.random.default_rng(int(digest(prediction.model_dump(mode="json"))[:16], 16))
-    x_unit = 1.0 if prediction.x == "log2_tokens" else None
-    return slope_fit(table.x, table.gap, table.strata, rng, x_unit)
+    return slope_fit(table.x, table.gap, table.strata, rng, _x_unit(prediction))
+
+
+def _x_unit(prediction: Association) -> float | None:
+    """Return what of x the slope is for: one doubling of the tokens, or by default one standard deviation."""
+    return 1.0 if prediction.x == "log2_tokens" else None
 
 
 def _still(table: _Table) -> bool:

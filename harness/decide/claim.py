@@ -75,7 +75,7 @@ def decide(hypothesis: Hypothesis, prediction: Prediction, results: Results) -> 
         p_refute=p_refute,
         attainable_p=ruling.attainable_p,
         q=None,
-        runs_to_resolve=ruling.runs_to_resolve if found.outcome is Outcome.INCONCLUSIVE else None,
+        runs_to_resolve=ruling.runs_to_resolve if found.outcome is Outcome.INCONCLUSIVE and not failed else None,
         assumptions=assumptions(prediction),
         failed_assumptions=failed,
         estimates=ruling.estimates,
@@ -89,16 +89,17 @@ def p_values(
 ) -> tuple[float | None, float | None]:
     """Return the smallest whole levels at which the runs of this look support and refute; None up to one half.
 
-    Found by halving, through the decision itself, so that it means the same for every kind; of the last interval the
-    upper end is taken, so that a p is never too small.
+    The level of the other side stays as declared, since some kinds ask first whether that one holds. Found by halving,
+    through the decision itself, so that it means the same for every kind; of the last interval the upper end is taken,
+    so that a p is never too small.
     """
 
     def at(alpha: float, refute_alpha: float) -> Outcome:
         return at_terms(prediction, results, Terms(alpha, refute_alpha, terms.look), hypothesis.design).outcome
 
     return (
-        _smallest(lambda level: at(level, SMALLEST) is Outcome.SUPPORTED),
-        _smallest(lambda level: at(SMALLEST, level) is Outcome.REFUTED),
+        _smallest(lambda level: at(level, terms.refute_alpha) is Outcome.SUPPORTED),
+        _smallest(lambda level: at(terms.alpha, level) is Outcome.REFUTED),
     )
 
 
@@ -154,14 +155,16 @@ def explored(verdicts: Sequence[PredictionVerdict]) -> list[PredictionVerdict]:
     Each brings twice the smaller of its two p; one without either counts as 1, so that it costs the others nothing
     less than an honest test would.
     """
-    ps = [min(1.0, 2 * min(v.p_support or 1.0, v.p_refute or 1.0)) for v in verdicts]
+    tested = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNTESTED]
+    ps = [min(1.0, 2 * min(v.p_support or 1.0, v.p_refute or 1.0)) for v in tested]
     # Untyped in the library; it returns one number a p.
     qs = [float(q) for q in false_discovery_control(ps, method="bh")] if ps else []
-    return [_suggestive(verdict, q) for verdict, q in zip(verdicts, qs, strict=True)]
+    by_id = {verdict.id: q for verdict, q in zip(tested, qs, strict=True)}
+    return [_suggestive(verdict, by_id[verdict.id]) if verdict.id in by_id else verdict for verdict in verdicts]
 
 
 def _suggestive(verdict: PredictionVerdict, q: float) -> PredictionVerdict:
-    if verdict.outcome is Outcome.UNTESTED or verdict.reason is Reason.UNDERPOWERED or verdict.failed_assumptions:
+    if verdict.reason is Reason.UNDERPOWERED or verdict.failed_assumptions:
         return verdict.model_copy(update={"q": q, "how": None})
     if q > verdict.alpha:
         decided = verdict.outcome in (Outcome.SUPPORTED, Outcome.REFUTED)
@@ -210,8 +213,9 @@ def _reading(outcome: Outcome, primary: Sequence[PredictionVerdict], combine: st
     if outcome is Outcome.UNTESTED:
         return f"Untested: {'; '.join(f'{v.id}: {v.reason}' for v in primary)}."
     if outcome is Outcome.INCONCLUSIVE:
-        held = ", ".join(v.id for v in primary if v.outcome in (Outcome.SUPPORTED, Outcome.SUGGESTIVE_FOR))
-        rest = "; ".join(f"{v.id}: {v.reason}" for v in primary if v.outcome is not Outcome.SUPPORTED)
+        holding = [v for v in primary if v.outcome in (Outcome.SUPPORTED, Outcome.SUGGESTIVE_FOR)]
+        held = ", ".join(v.id for v in holding)
+        rest = "; ".join(f"{v.id}: {v.reason}" for v in primary if v not in holding)
         return f"Inconclusive: {'held: ' + held + '; ' if held else ''}open: {rest}."
     if len(primary) == 1:
         return f"{said}: {primary[0].id} ({primary[0].detail})."

@@ -146,7 +146,8 @@ def rule(prediction: Cliff, samples: Samples, terms: Terms, _: Landmarks) -> Rul
     gap = _steepest(prediction, cells)
     fit = contrast(excess(gap, prediction.share, len(cells)), cells)
     planned = min(cell.planned for cell in cells)
-    more = runs_to_resolve(fit, Regions(support_above=0.0, refute_below=0.0), terms, planned)
+    each = Terms(terms.alpha / len(_gaps(prediction)), terms.refute_alpha / 2, terms.look)
+    more = runs_to_resolve(fit, Regions(support_above=0.0, refute_below=0.0), each, planned)
     return Ruling(detail, (share, drop), runs_to_resolve=more)
 
 

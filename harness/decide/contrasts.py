@@ -60,6 +60,7 @@ def contrast(weights: Weights, samples: Sequence[CellSample], scale: Scale = "ra
     """Fit sum_i weights_i x mean_i over the runs observed.
 
     Cells of weight zero play no part. A cell with a single run gives an infinite standard error: it shows no spread.
+    So do cells that all show none and have no known sampling variance.
 
     Args:
         weights: One a cell, (n_cells,).
@@ -107,7 +108,7 @@ def _fit(cells: list[tuple[float, _Moments]]) -> ContrastFit:
         return ContrastFit(estimate, math.inf, 1.0, n_eff, pooled)
     total = sum(terms)
     if not total:
-        return ContrastFit(estimate, 0.0, pooled, n_eff, pooled)
+        return ContrastFit(estimate, math.inf, 1.0, n_eff, pooled)
     df = total**2 / sum(term**2 / cell.df for term, (_, cell) in zip(terms, cells, strict=True))
     return ContrastFit(estimate, math.sqrt(total), df, n_eff, pooled)
 
@@ -121,7 +122,8 @@ def _observed(sample: CellSample, scale: Scale) -> _Moments:
     mean = float(values.mean())
     if n < 2:
         return _Moments(mean, math.inf, 1, n)
-    spread = max(float(values.var(ddof=1)), variance_floor(sample, scale))
+    # Equal values less their rounded mean may not be exactly zero.
+    spread = max(float(values.var(ddof=1)) if np.ptp(values) else 0.0, variance_floor(sample, scale))
     return _Moments(mean, spread / n, n - 1, n)
 
 

@@ -18,8 +18,8 @@ from functools import lru_cache
 
 from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
 
-from harness.decide.resolve import first
-from harness.decide.ruling import STRADDLES, SUPPORTED, Finding, Ruling, missing_note, open_because, refuted
+from harness.decide.resolve import MOST
+from harness.decide.ruling import STRADDLES, SUPPORTED, Finding, Ruling, figure, missing_note, open_because, refuted
 from harness.decide.sample import CellSample, Landmarks
 from harness.decide.terms import Terms
 from harness.record.verdict import Estimate, Outcome, Reason, Refutation
@@ -30,8 +30,8 @@ Count = tuple[int, int]
 
 Samples = Mapping[str, CellSample]
 
-Bounds = tuple[float | None, float | None]
-"""A lower and an upper limit, each one-sided; None where no valid one exists."""
+Bounds = tuple[float, float]
+"""A lower and an upper limit, each one-sided."""
 
 
 @lru_cache(maxsize=4096)
@@ -53,9 +53,10 @@ def clopper_pearson(events: int, runs: int, alpha: float) -> tuple[float, float]
 def mean_bounds(counts: Sequence[Count], alpha: float) -> Bounds:
     """Return one-sided limits for the mean probability over cells that need not be alike, from the pooled count.
 
-    With k events in N runs and unequal probabilities, the binomial tail bounds the true one where k >= N L + 1, and
-    mirrored where k <= N U - 1 (Hoeffding 1956, Ann. Math. Statist. 27:713, theorem 4); a limit outside that is
-    not given. Unanimous counts need no condition: prod p_i <= (mean p)^N. One cell needs none either.
+    With k events in N runs and unequal probabilities of mean m, the binomial tail bounds the true one where k >= N m
+    + 1, and mirrored where k <= N m - 1 (Hoeffding 1956, Ann. Math. Statist. 27:713, theorem 4), so a lower limit is
+    at most (k - 1) / N and an upper one at least (k + 1) / N. Unanimous counts need no condition: prod p_i <= (mean
+    p)^N. One cell needs none either.
     The mean weighs each cell by its runs; designs give all cells the same number.
 
     Args:
@@ -64,10 +65,9 @@ def mean_bounds(counts: Sequence[Count], alpha: float) -> Bounds:
     """
     events, runs = (sum(column) for column in zip(*counts, strict=True))
     low, high = clopper_pearson(events, runs, alpha)
-    alike = len(counts) == 1
-    low_valid = alike or events in (0, runs) or events >= runs * low + 1
-    high_valid = alike or events in (0, runs) or events <= runs * high - 1
-    return low if low_valid else None, high if high_valid else None
+    if len(counts) == 1 or events in (0, runs):
+        return low, high
+    return min(low, (events - 1) / runs), max(high, (events + 1) / runs)
 
 
 def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms: Terms) -> Finding:
@@ -81,12 +81,10 @@ def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms:
     below, limit = prediction.direction == "below", prediction.probability
 
     def claimed(bounds: Bounds) -> bool:
-        low, high = bounds
-        return (high is not None and high < limit) if below else (low is not None and low > limit)
+        return bounds[1] < limit if below else bounds[0] > limit
 
     def against(bounds: Bounds) -> bool:
-        low, high = bounds
-        return (low is not None and low > limit) if below else (high is not None and high < limit)
+        return bounds[0] > limit if below else bounds[1] < limit
 
     if prediction.quantifier == "each_cell":
         supported = all(claimed(clopper_pearson(*count, terms.alpha)) for count in counts)
@@ -171,7 +169,8 @@ def _more(prediction: CollapseProbability, cells: Sequence[CellSample], terms: T
     def decided(n: int) -> bool:
         return rule_counts(prediction, [(round(share * n), n) for share in shares], terms).decided
 
-    return first(decided, least)
+    # One after the other: a proportion of n runs is rounded to whole ones, so a larger n may decide less.
+    return next((n - least for n in range(least, MOST + 1) if decided(n)), None)
 
 
 def _estimates(prediction: CollapseProbability, samples: Samples, terms: Terms) -> tuple[Estimate, ...]:
@@ -220,5 +219,5 @@ def _mean(estimates: Sequence[Estimate], n_cells: int) -> str:
     if n_cells == 1:
         return ""
     pooled = estimates[-1]
-    low, high = (f"{x:.3f}" if x is not None else "no limit" for x in (pooled.refute_low, pooled.refute_high))
-    return f"; mean over {n_cells} cells [{low}, {high}] at the refuting level"
+    limits = f"[{figure(pooled.refute_low)}, {figure(pooled.refute_high)}]"
+    return f"; mean over {n_cells} cells {limits} at the refuting level"

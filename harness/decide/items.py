@@ -4,7 +4,8 @@ Every run answers the same problems, so a contrast varies with the runs drawn an
 shape (n_runs, n_items) in each cell, V = V_run + V_item - V_res, where V_run = sum_cells w^2 var(run means) / n, V_item
 = var over items of the contrast of item means / N, and V_res, which both contain, = sum_cells w^2 MS_residual / (n N).
 It is the algebra of multi-reader multi-case studies (Gallas 2006, Academic Radiology 13:353). V is never taken below
-either part; Satterthwaite's df over the three mean squares. An approximation, checked by simulation only.
+either part, nor below the variance that holds the problems fixed, with its floor; Satterthwaite's df over the three
+mean squares. An approximation, checked by simulation only.
 """
 
 import math
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from harness.decide.contrasts import ContrastFit, Weights
 from harness.decide.sample import CellSample
+from harness.decide.scales import variance_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,16 @@ def two_way(weights: Weights, samples: Sequence[CellSample]) -> ContrastFit:
         return ContrastFit(estimate, math.inf, 1.0, n_eff)
     items = known[0][1].item_means.size
     pooled = float(sum(part.n - 1 for _, part in known))
-    runs = [w**2 * part.run for w, part in known]
+    runs = [
+        w**2 * max(part.run, variance_floor(sample, "raw") / part.n)
+        for (w, part), (_, sample) in zip(known, cells, strict=True)
+    ]
     residuals = [w**2 * part.residual for w, part in known]
     item = float(np.var(sum(w * part.item_means for w, part in known), ddof=1)) / items
-    variance = max(sum(runs) + item - sum(residuals), sum(runs), item)
+    observed = sum(w**2 * part.run for w, part in known)
+    variance = max(observed + item - sum(residuals), sum(runs), item)
     if not variance:
-        return ContrastFit(estimate, 0.0, pooled, n_eff, pooled)
+        return ContrastFit(estimate, math.inf, 1.0, n_eff, pooled)
     spread = item**2 / (items - 1)
     for run, residual, (_, part) in zip(runs, residuals, known, strict=True):
         spread += run**2 / (part.n - 1) + residual**2 / ((part.n - 1) * (items - 1))

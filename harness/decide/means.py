@@ -7,6 +7,7 @@ of its level. The raw contrast is the estimate; Hedges' g is secondary and given
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,11 +117,15 @@ def rule(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landma
         Reason.OFF_SCALE,
     ):
         return Ruling("")
-    fit = contrast_of(prediction, samples)
-    estimate = mean_estimate(in_words(prediction), unit(prediction), fit, terms, _ways(regions(prediction, landmarks)))
+    fit, where = contrast_of(prediction, samples), regions(prediction, landmarks)
+    landmark = _reference(prediction, landmarks) if isinstance(prediction, MeanBound) else 0.0
+    beyond = replace(fit, estimate=fit.estimate - landmark)
+    estimate = mean_estimate(in_words(prediction), unit(prediction), beyond, terms, _ways(where))
     estimate = estimate.model_copy(update={"n_runs": sum(cell.n_runs for cell in cells)})
     detail = f"{estimate.name} = {interval(estimate)}{missing_note(cells)}"
-    more = runs_to_resolve(fit, regions(prediction, landmarks), terms, min(cell.planned for cell in cells))
+    # More runs do not lower the variance over problems, so they need not resolve a claim about other problems.
+    by_runs = prediction.generalise_to == "benchmark"
+    more = runs_to_resolve(fit, where, terms, min(cell.planned for cell in cells)) if by_runs else None
     return Ruling(detail, (estimate,), _effect_sizes(prediction, samples, fit), more)
 
 
@@ -202,13 +207,7 @@ def _failed(prediction: Contrast, samples: Samples, landmarks: Landmarks) -> Fin
     if not all(np.isfinite(on_scale(sample, prediction.scale)).all() for sample in samples.values()):
         zero = [name for name, s in samples.items() if not np.isfinite(on_scale(s, prediction.scale)).all()]
         return open_because(Reason.OFF_SCALE, f"a response at {', '.join(zero)} is not positive")
-    if prediction.generalise_to == "benchmark" and all(_still(s, prediction) for s in samples.values()):
-        return open_because(Reason.NO_SPREAD, "every run of every arm gave the same response")
     return None
-
-
-def _still(sample: CellSample, prediction: Contrast) -> bool:
-    return not variance_floor(sample, prediction.scale) and sample.n_runs > 1 and float(np.ptp(sample.values)) == 0
 
 
 def _inside(where: Regions, low: float, high: float) -> bool:

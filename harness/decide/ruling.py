@@ -7,6 +7,8 @@ compare unrounded numbers. Only the sentences round, to three decimals.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from harness.decide.sample import CellSample
 from harness.record.verdict import EffectSize, Estimate, Outcome, Reason, Refutation
 
@@ -72,7 +74,8 @@ def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
 
     An arm without runs leaves the contrast without an estimate. A cell with both collapsed and other runs is
     bimodal: at n = 3 with one collapse in ten, a nominal 90 % t interval for its mean covers 30 %. A selection by
-    label has one mode, but its size is random, and one run shows no spread.
+    label has one mode, but its size is random, and one run shows no spread. Nor do runs that are all alike, unless what
+    sampling of problems gives is known.
     """
     unselected = [name for name, sample in samples.items() if not sample.n_runs and not sample.selected]
     if unselected:
@@ -89,7 +92,14 @@ def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
     ]
     if mixed:
         return open_because(Reason.MIXED_CELLS, f"collapsed and other runs side by side at {', '.join(mixed)}")
+    if all(_still(sample) for sample in samples.values()):
+        return open_because(Reason.NO_SPREAD, "every run of every arm gave the same response")
     return None
+
+
+def _still(sample: CellSample) -> bool:
+    """Return whether runs are alike in a response of which nobody knows how it varies by sampling."""
+    return not sample.bounded and sample.n_runs > 1 and float(np.ptp(sample.values)) == 0
 
 
 def figure(value: float | None) -> str:

@@ -44,6 +44,7 @@ class CellSample:
         items: Response of each run to each problem, (n_runs, n_items), where a decision generalises over problems.
         bounded: Whether responses are shares from 0 to 1, with a known sampling variance.
         selected: Whether the runs were selected by their label, so that their number is random.
+        others: Seeds of the cell's runs that have a result and were not selected.
         launched: Whether each run gained reward in training, (n_runs,); None where nobody knows.
 
     Raises:
@@ -58,6 +59,7 @@ class CellSample:
     items: NDArray[np.float64] | None = None
     bounded: bool = True
     selected: bool = False
+    others: tuple[int, ...] = ()
     launched: tuple[bool | None, ...] = ()
 
     def __post_init__(self) -> None:
@@ -73,9 +75,10 @@ class CellSample:
             raise ValueError(f"values {values.tolist()} are not finite. Leave runs without a response out.")
         if self.n_items < 1:
             raise ValueError(f"n_items {self.n_items} makes no accuracy. Give the size of the evaluation set.")
-        if self.planned < max(values.size, 1):
+        if self.planned < max(values.size + len(self.others), 1):
             raise ValueError(
-                f"planned {self.planned} with {values.size} runs. Plan at least one, and all that are used."
+                f"planned {self.planned} with {values.size + len(self.others)} runs. Plan at least one, and all that "
+                "are used."
             )
         if self.items is not None and self.items.shape[:1] != values.shape:
             raise ValueError(f"items of shape {self.items.shape} with {values.size} runs. Give one row a run.")
@@ -84,7 +87,7 @@ class CellSample:
         """Return the runs of the first `seeds` seeds, as of a design that plans `planned` (default: as many)."""
         kept = [i for i, seed in enumerate(self.seeds) if seed < seeds]
         planned = seeds if planned is None else planned
-        if len(kept) == self.n_runs and planned == self.planned:
+        if len(kept) == self.n_runs and planned == self.planned and all(seed < seeds for seed in self.others):
             return self
         return CellSample(
             values=self.values[kept],
@@ -95,6 +98,7 @@ class CellSample:
             items=None if self.items is None else self.items[kept],
             bounded=self.bounded,
             selected=self.selected,
+            others=tuple(seed for seed in self.others if seed < seeds),
             launched=tuple(self.launched[i] for i in kept) if self.launched else (),
         )
 
@@ -105,8 +109,8 @@ class CellSample:
 
     @property
     def missing(self) -> int:
-        """Planned runs without a result; of a selection, nobody knows which of them it would have held."""
-        return self.planned - self.n_runs
+        """Planned runs of the cell without a result; nobody knows which of them a selection would have held."""
+        return self.planned - self.n_runs - len(self.others)
 
     @property
     def mixed(self) -> bool:

@@ -54,13 +54,13 @@ def context(verdict: Verdict) -> list[str]:
 def integrity(verdict: Verdict) -> list[str]:
     """Return whether registration, seeds and runs hold, one sentence a line."""
     registered = verdict.registered
-    held = f"registered {registered.hash[:12]} before the first run; derived seeds; base weights unchanged"
+    held = f"registered {registered.hash[:12]} before the first run"
     first = held if registered.confirmatory else "; ".join(registered.deviations)
     spared = sum(run.reason in EXPECTED for run in verdict.missing)
     lost = verdict.planned_runs - verdict.used_runs - spared
     not_needed = f", {spared} not executed" if spared else ""
     lines = [f"{first}; {lost} of {verdict.planned_runs} runs without a result{not_needed}"]
-    lines += list(registered.notes)
+    lines += [*registered.held, *registered.notes]
     telling = [run for run in verdict.missing if run.reason not in EXPECTED]
     lines += [f"{run.run_id}: {run.reason}" for run in telling[:5]]
     if len(telling) > 5:
@@ -88,11 +88,11 @@ def _terms(said: PredictionVerdict) -> Iterator[str]:
     parts += [f"refuted: {said.how}"] if said.how else []
     parts += [f"attainable p {said.attainable_p:.2g}"] if said.attainable_p is not None else []
     parts += [f"q {said.q:.2g} (false discovery rate)"] if said.q is not None else []
-    if said.runs_to_resolve is not None:
+    if said.runs_to_resolve:
         parts.append(f"{said.runs_to_resolve} more runs a cell would resolve it at this estimate and spread")
+    parts += [f"given {said.assumptions}"] if said.kind != "collapse_probability" and said.estimates else []
     if parts:
         yield "; ".join(parts)
-    yield f"given: {said.assumptions}"
 
 
 def _estimates(estimates: Sequence[Estimate]) -> Iterator[str]:

@@ -50,6 +50,31 @@ def _parquet() -> Any:
     return import_module("pyarrow.parquet")  # by name: 0.2 s that few commands need, of a library without types
 
 
+def table_rows(file: Path) -> list[Row]:
+    """Return the rows of a CSV or Parquet file.
+
+    Raises:
+        DeclarationError: it is neither, or cannot be read as what its name says.
+    """
+    readers = {".csv": _csv_rows, ".parquet": parquet_rows}
+    if file.suffix not in readers:
+        raise DeclarationError([f"{file}: neither .csv nor .parquet. Save the table as one of them."])
+    if not file.is_file():
+        raise DeclarationError([f"{file}: no such file. Check the path."])
+    try:
+        rows = readers[file.suffix](file)
+    except (ValueError, OSError) as error:  # pyarrow's own errors are among them
+        first = (str(error).splitlines() or ["unknown"])[0].rstrip(".")
+        raise DeclarationError([f"{file}: cannot be read as {file.suffix[1:]}: {first}. Mend the file."]) from None
+    if not rows:
+        raise DeclarationError([f"{file}: has no rows. Give at least one run."])
+    return rows
+
+
+def _csv_rows(file: Path) -> list[Row]:
+    return cast("list[Row]", import_module("pyarrow.csv").read_csv(file).to_pylist())
+
+
 def parquet_rows(file: Path) -> list[Row]:
     """Return the rows of a Parquet file."""
     return cast("list[Row]", _parquet().read_table(file).to_pylist())

@@ -188,6 +188,8 @@ class Registered(_Record):
     confirmatory: bool
     deviations: tuple[str, ...]
     """What costs the label: changed since registration, or older than it; empty when nothing does."""
+    held: tuple[str, ...] = ()
+    """What was checked of the runs that count, and holds."""
     notes: tuple[str, ...] = ()
     """What a reader should know and does not cost the label, amendments among it."""
     violated: bool = False

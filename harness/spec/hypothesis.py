@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.spec.declared import Declared
 from harness.spec.design import Design
 from harness.spec.model import Model
-from harness.spec.prediction import Association, CollapseProbability, Prediction
+from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 
 Sentence = Annotated[str, Field(min_length=3, max_length=300)]
 
@@ -43,8 +43,12 @@ class Hypothesis(Declared):
         return shared_levels(prediction, self.combine, len(self.primary()))
 
     def schedule(self, prediction: Prediction) -> tuple[int, ...]:
-        """Return the runs a cell at each look at a prediction; counts and associations have their last one only."""
-        if isinstance(prediction, CollapseProbability | Association):
+        """Return the runs a cell at each look at a prediction; counts and associations have their last one only.
+
+        So have the author's own estimands where no looks are planned: their limits have one level, not one a look.
+        """
+        unplanned = isinstance(prediction, Custom) and self.design.sequential == "always_valid"
+        if unplanned or isinstance(prediction, CollapseProbability | Association):
             return (self.design.seeds,)
         return prediction.looks or self.design.schedule()
 

@@ -1,9 +1,11 @@
 """What no single field of a protocol shows: bases that are not declared, and arms that would not be comparable.
 
 GRPO's batch counts completions, SFT's counts examples; an arm is comparable when one update of either sees the same
-number of prompts. Each check stands aside where what it compares is itself mistaken, so that a mistake is told once.
+number of prompts. A label means something where sampling of problems alone does not give it. Each check stands aside
+where what it compares is itself mistaken, so that a mistake is told once.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +15,15 @@ from harness.spec.trainer import TRAINERS, trainer_fields, trainer_problems
 
 SAME = ("learning_rate", "num_train_epochs", "max_steps")
 """Trainer fields that the arms share, because they set how far a run goes."""
+CLEAR = 3.0
+"""Standard errors of item sampling between a limit of a label and the accuracies that it tells apart."""
 
 
 def check(raw: Mapping[str, Any]) -> list[Problem]:
     """Return the mistakes that no single field shows, from the raw mapping, whatever else is wrong with it."""
     trainers = {key: trainer_problems(key, mapping(raw[key])) for key in TRAINERS if isinstance(raw.get(key), dict)}
     problems = [problem for found in trainers.values() for problem in found] + _undeclared_bases(raw)
+    problems += _labels_are_noise(raw)
     sound = {key for key, found in trainers.items() if not found}
     if "grpo" not in sound:
         return problems
@@ -63,6 +68,35 @@ def _undeclared_bases(raw: Mapping[str, Any]) -> list[Problem]:
         for i, name in enumerate(items(raw.get("default_bases")))
         if isinstance(name, str) and name not in bases
     ]
+
+
+def _labels_are_noise(raw: Mapping[str, Any]) -> list[Problem]:
+    """Return a mistake where the limit of "collapsed" is too near zero or the base's own accuracy, as far as known."""
+    share = mapping(raw.get("thresholds")).get("collapsed_share")
+    problems = mapping(raw.get("task")).get("evaluation_problems")
+    if type(share) is not float or not 0 < share < 1 or type(problems) is not int or problems < 1:
+        return []
+    for base in mapping(raw.get("bases")).values():
+        accuracy = mapping(mapping(base).get("pretraining")).get("until_accuracy")
+        if type(accuracy) is not float or not 0 < accuracy < 1:
+            continue
+        limit = share * accuracy
+        for what, mode in (("zero", 0.0), ("the base's own", accuracy)):
+            noise = CLEAR * _item_se(mode, problems)
+            if abs(limit - mode) < noise:
+                rule = (
+                    f"{share:g} of a base at {accuracy:g} is {limit:.3f}, within {CLEAR:g} standard errors "
+                    f"({noise:.3f}) of {what} on {problems} problems: run labels would be noise. Change it, or "
+                    "evaluate more problems."
+                )
+                return [Problem(("thresholds", "collapsed_share"), rule)]
+    return []
+
+
+def _item_se(accuracy: float, problems: int) -> float:
+    """Return the standard error of an accuracy over problems; Laplace's share makes 0 and 1 uncertain too."""
+    p = (accuracy * problems + 1) / (problems + 2)
+    return math.sqrt(p * (1 - p) / problems)
 
 
 def _arms_match(grpo: Mapping[str, Any], sft: Mapping[str, Any], prompts: int | None) -> list[Problem]:

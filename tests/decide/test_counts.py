@@ -1,19 +1,27 @@
 import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
 
-from harness.decide import CellSample
-from harness.decide.counts import Count, clopper_pearson, collapse_probability, mean_bounds, rule_counts
-from harness.record.verdict import Outcome, Reason, RunLabel
-from harness.spec import Arms, CollapseProbability
+from harness.decide import CellSample, Landmarks
+from harness.decide.counts import Count, clopper_pearson, exceptions, find, mean_bounds, rule, rule_counts
+from harness.decide.ruling import Finding, Ruling
+from harness.decide.terms import fixed
+from harness.record.verdict import Outcome, Reason, Refutation, RunLabel
+from harness.spec import Arms
+from harness.spec.prediction import CollapseProbability
 
 RANKS = (8, 16, 32, 64, 128, 256)
 
 
+LANDMARKS = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.5)
+
+
 def claim(
-    direction: str = "below", probability: float = 0.5, cells: int = 2, event: str = "collapsed"
+    direction: str = "below", probability: float = 0.5, cells: int = 2, event: str = "collapsed", **more: str
 ) -> CollapseProbability:
     return CollapseProbability.model_validate(
         {
@@ -26,8 +34,26 @@ def claim(
             "direction": direction,
             "probability": probability,
             "among": Arms(rank=RANKS[:cells]),
+            **more,
         }
     )
+
+
+def decided(prediction: CollapseProbability, counts: Sequence[Count], refute_alpha: float = 0.05) -> Outcome:
+    return rule_counts(prediction, counts, fixed(0.05, refute_alpha)).outcome
+
+
+def found(
+    prediction: CollapseProbability,
+    runs: Mapping[str, CellSample],
+    refute_alpha: float = 0.05,
+    landmarks: Landmarks = LANDMARKS,
+) -> Finding:
+    return find(prediction, runs, fixed(0.05, refute_alpha), landmarks)
+
+
+def figures(prediction: CollapseProbability, runs: Mapping[str, CellSample], refute_alpha: float = 0.05) -> Ruling:
+    return rule(prediction, runs, fixed(0.05, refute_alpha), LANDMARKS)
 
 
 def cell(events: int, runs: int, planned: int = 5, event: RunLabel = RunLabel.COLLAPSED) -> CellSample:
@@ -78,39 +104,51 @@ def test_no_runs_bound_nothing() -> None:
     [(5, 0), (8, 1), (11, 2), (14, 3)],  # P(X <= k | n, .5) <= .05: 1/32, 9/256, 67/2048, 470/16384; k + 1 exceeds it
 )
 def test_below_one_half_is_supported_up_to_the_binomial_count(runs: int, at_most: int) -> None:
-    outcomes = [rule_counts(claim(cells=1), [(k, runs)], 0.05) for k in range(runs + 1)]
+    outcomes = [decided(claim(cells=1), [(k, runs)]) for k in range(runs + 1)]
     assert outcomes.count(Outcome.SUPPORTED) == at_most + 1
     assert outcomes.count(Outcome.REFUTED) == at_most + 1
     assert outcomes[0] is Outcome.SUPPORTED
 
 
 def test_three_seeds_decide_nothing_about_one_half() -> None:
-    assert {rule_counts(claim(cells=1), [(k, 3)], 0.05) for k in range(4)} == {Outcome.INCONCLUSIVE}
+    assert {decided(claim(cells=1), [(k, 3)]) for k in range(4)} == {Outcome.INCONCLUSIVE}
 
 
 def test_support_needs_every_cell() -> None:
-    assert rule_counts(claim(), [(0, 5), (0, 5)], 0.05) is Outcome.SUPPORTED
-    assert rule_counts(claim(), [(0, 5), (1, 5)], 0.05) is Outcome.INCONCLUSIVE
+    assert decided(claim(), [(0, 5), (0, 5)]) is Outcome.SUPPORTED
+    assert decided(claim(), [(0, 5), (1, 5)]) is Outcome.INCONCLUSIVE
 
 
 def test_refutation_is_of_the_mean_over_cells() -> None:
     # 8 of 10: P(X >= 8 | 10, .5) = 56/1024 = .0547 > .05; 9 of 10: 11/1024 = .0107.
-    assert rule_counts(claim(), [(3, 5), (5, 5)], 0.05) is Outcome.INCONCLUSIVE
-    assert rule_counts(claim(), [(4, 5), (5, 5)], 0.05) is Outcome.REFUTED
-    assert rule_counts(claim(), [(4, 5), (5, 5)], 0.01) is Outcome.INCONCLUSIVE
+    assert decided(claim(), [(3, 5), (5, 5)]) is Outcome.INCONCLUSIVE
+    assert decided(claim(), [(4, 5), (5, 5)]) is Outcome.REFUTED
+    assert decided(claim(), [(4, 5), (5, 5)], 0.01) is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("counts", [[(k, 5), (j, 5)] for k in range(6) for j in range(6)])
 def test_swapping_event_and_direction_changes_nothing(counts: list[Count]) -> None:
     mirrored = [(n - k, n) for k, n in counts]
-    assert rule_counts(claim("above", 0.6), counts, 0.05) is rule_counts(claim("below", 0.4), mirrored, 0.05)
+    assert decided(claim("above", 0.6), counts) is decided(claim("below", 0.4), mirrored)
 
 
-def test_a_pooled_limit_is_not_given_where_unequal_cells_break_it() -> None:
-    # One event in 20: N L + 1 = 20 (1 - .95^(1/20)) + 1 = 1.051 > 1, so the binomial tail need not bound the true one.
-    assert mean_bounds([(1, 5), (0, 5), (0, 5), (0, 5)], 0.05)[0] is None
-    assert mean_bounds([(4, 5), (5, 5), (5, 5), (5, 5)], 0.05)[1] is None
+def test_a_pooled_limit_ends_where_unequal_cells_could_break_it() -> None:
+    # One event in 20: N m + 1 = 1 only at m = 0, so the binomial tail bounds the true one for no m at all.
+    assert mean_bounds([(1, 5), (0, 5), (0, 5), (0, 5)], 0.05)[0] == 0
+    assert mean_bounds([(4, 5), (5, 5), (5, 5), (5, 5)], 0.05)[1] == 1
     assert mean_bounds([(1, 20)], 0.05)[0] == pytest.approx(1 - 0.95 ** (1 / 20))
+    # 9 of 10 at .05: the limit .606 is below 8/10, so it stands; at .5 it would be .838, beyond (9 - 1) / 10.
+    assert mean_bounds([(4, 5), (5, 5)], 0.05)[0] == clopper_pearson(9, 10, 0.05)[0]
+    assert mean_bounds([(4, 5), (5, 5)], 0.5)[0] == 0.8 < clopper_pearson(9, 10, 0.5)[0]
+    assert mean_bounds([(1, 5), (0, 5)], 0.5)[1] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("events", range(11))
+def test_a_more_generous_level_never_loses_a_limit(events: int) -> None:
+    counts = [(min(events, 5), 5), (max(events - 5, 0), 5)]
+    limits = [mean_bounds(counts, alpha) for alpha in (1e-6, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert limits == sorted(limits, key=lambda pair: (pair[0], -pair[1]))
+    assert [high for _, high in limits] == sorted((high for _, high in limits), reverse=True)
 
 
 def test_the_condition_is_needed() -> None:
@@ -119,13 +157,11 @@ def test_the_condition_is_needed() -> None:
     c = 1 - 0.95 ** (1 / 20)
     assert pooled_mass([c], 20)[1:].sum() == pytest.approx(0.05)
     assert 20 * c > 0.0512
-    assert (
-        rule_counts(claim("below", c * 0.999, cells=4), [(1, 5), (0, 5), (0, 5), (0, 5)], 0.05) is not Outcome.REFUTED
-    )
+    assert decided(claim("below", c * 0.999, cells=4), [(1, 5), (0, 5), (0, 5), (0, 5)]) is not Outcome.REFUTED
 
 
 def test_estimates_are_one_a_cell_and_the_mean() -> None:
-    ruling = collapse_probability(claim(cells=3), samples((0, 5), (0, 5), (1, 5)), refute_alpha=0.025)
+    ruling = figures(claim(cells=3), samples((0, 5), (0, 5), (1, 5)), refute_alpha=0.025)
     assert [e.name for e in ruling.estimates] == [
         "P(collapsed) r=8",
         "P(collapsed) r=16",
@@ -135,58 +171,170 @@ def test_estimates_are_one_a_cell_and_the_mean() -> None:
     first, pooled = ruling.estimates[0], ruling.estimates[-1]
     assert (first.low, first.high) == pytest.approx((0.0, 1 - 0.05**0.2))
     assert (first.refute_low, first.refute_high) == pytest.approx((0.0, 1 - 0.025**0.2))
-    assert (pooled.value, pooled.n_runs, pooled.low) == (pytest.approx(1 / 15), 15, None)
+    assert (pooled.value, pooled.n_runs, pooled.low) == (pytest.approx(1 / 15), 15, 0)
     assert ruling.detail.startswith("collapsed 0/5 at each of r=8, r=16; 1/5 at r=32")
 
 
 def test_trained_is_counted_where_trained_is_claimed() -> None:
     runs = {"r=8": cell(5, 5, event=RunLabel.TRAINED)}
-    assert collapse_probability(claim("above", cells=1, event="trained"), runs, 0.05).outcome is Outcome.SUPPORTED
-    assert collapse_probability(claim("above", cells=1), runs, 0.05).outcome is Outcome.REFUTED
+    assert found(claim("above", cells=1, event="trained"), runs).outcome is Outcome.SUPPORTED
+    assert found(claim("above", cells=1), runs).outcome is Outcome.REFUTED
 
 
 def test_without_any_run_it_is_untested() -> None:
-    ruling = collapse_probability(claim(), samples((0, 0), (0, 0)), 0.05)
-    assert (ruling.outcome, ruling.reason) == (Outcome.UNTESTED, Reason.NO_RUNS)
+    said = found(claim(), samples((0, 0), (0, 0)))
+    assert (said.outcome, said.reason, said.why) == (Outcome.UNTESTED, Reason.NO_RUNS, "no runs at r=8, r=16")
+    assert figures(claim(), samples((0, 0), (0, 0))).estimates[-1].value is None
 
 
 def test_a_missing_run_that_could_change_it_leaves_it_open() -> None:
-    ruling = collapse_probability(claim(), samples((0, 5), (0, 4)), 0.05)
-    assert (ruling.outcome, ruling.reason) == (Outcome.INCONCLUSIVE, Reason.MISSING_RUNS)
-    assert ruling.detail.endswith("1 of 10 planned runs missing")
+    said = found(claim(), samples((0, 5), (0, 4)))
+    assert (said.outcome, said.reason, said.settled) == (Outcome.INCONCLUSIVE, Reason.MISSING_RUNS, False)
+    assert figures(claim(), samples((0, 5), (0, 4))).detail.endswith("1 of 10 planned runs missing")
 
 
 def test_missing_runs_that_cannot_change_it_do_not() -> None:
     # 14 planned, 11 without a collapse: 3 of 14 is still supported (470/16384 = .029), so curtailment may stop here.
-    ruling = collapse_probability(claim(cells=1), samples((0, 11), planned=14), 0.05)
-    assert (ruling.outcome, ruling.reason) == (Outcome.SUPPORTED, Reason.IN_SUPPORT)
-    against = collapse_probability(claim(), samples((5, 5), (4, 4)), 0.05)
-    assert (against.outcome, against.reason) == (Outcome.REFUTED, Reason.IN_REFUTE)
+    said = found(claim(cells=1), samples((0, 11), planned=14))
+    assert (said.outcome, said.reason, said.settled) == (Outcome.SUPPORTED, Reason.IN_SUPPORT, True)
+    against = found(claim(), samples((5, 5), (4, 4)))
+    assert (against.outcome, against.reason, against.how) == (
+        Outcome.REFUTED,
+        Reason.IN_REFUTE,
+        Refutation.OTHER_SIDE,
+    )
 
 
 def test_missing_runs_do_not_take_the_blame_for_a_straddle() -> None:
-    ruling = collapse_probability(claim(cells=1), samples((2, 4)), 0.05)
-    assert (ruling.outcome, ruling.reason) == (Outcome.INCONCLUSIVE, Reason.STRADDLES)
+    said = found(claim(cells=1), samples((2, 4)))
+    assert (said.outcome, said.reason, said.settled) == (Outcome.INCONCLUSIVE, Reason.STRADDLES, True)
 
 
+# Quantifiers.
+
+
+def test_on_average_over_cells_only_the_pooled_count_counts() -> None:
+    # 2 of 10: P(X <= 2 | 10, .5) = 56/1024 = .0547 > .05; 1 of 10: 11/1024 = .0107, wherever the one is.
+    mean = claim(quantifier="mean_over_cells")
+    assert decided(mean, [(1, 5), (0, 5)]) is Outcome.SUPPORTED
+    assert decided(mean, [(2, 5), (0, 5)]) is decided(mean, [(1, 5), (1, 5)]) is Outcome.INCONCLUSIVE
+    assert decided(mean, [(5, 5), (4, 5)]) is Outcome.REFUTED
+    assert decided(claim(), [(1, 5), (0, 5)]) is Outcome.INCONCLUSIVE  # which is a claim about each cell
+
+
+def test_eighteen_runs_over_six_cells_show_a_mean_below_a_fifth() -> None:
+    # 0 of 18: 1 - .05^(1/18) = .153. To refute: 8 of 18, since P(X >= 8 | 18, .2) = .0163, and 7: .0513.
+    rare = claim("below", 0.2, cells=6, event="trained", quantifier="mean_over_cells")
+    none = [(0, 3)] * 6
+    assert decided(rare, none) is Outcome.SUPPORTED
+    assert mean_bounds(none, 0.05)[1] == pytest.approx(1 - 0.05 ** (1 / 18))
+    assert decided(rare, [(1, 3), (1, 3), (1, 3), (1, 3), (2, 3), (1, 3)]) is Outcome.INCONCLUSIVE
+    assert decided(rare, [(1, 3), (1, 3), (1, 3), (1, 3), (2, 3), (2, 3)]) is Outcome.REFUTED
+
+
+def test_one_cell_may_refute_a_claim_about_each_at_its_share_of_the_level() -> None:
+    # 5 of 5 at .05 / 2: .025^(1/5) = .478 < .5; 6 of 6: .025^(1/6) = .541. The mean of (6, 0) is one half.
+    each, any_cell = claim(), claim(refute_by="any_cell")
+    assert decided(any_cell, [(5, 5), (0, 5)]) is Outcome.INCONCLUSIVE
+    assert decided(any_cell, [(6, 6), (0, 6)]) is Outcome.REFUTED
+    assert decided(each, [(6, 6), (0, 6)]) is Outcome.INCONCLUSIVE
+    assert decided(any_cell, [(6, 6), (0, 6)], refute_alpha=0.025) is Outcome.INCONCLUSIVE
+    assert decided(any_cell, [(0, 6), (0, 6)]) is Outcome.SUPPORTED
+
+
+def accuracies(*values: float, planned: int | None = None, n_items: int = 200) -> dict[str, CellSample]:
+    labels = tuple(LANDMARKS.label(value) or RunLabel.NO_GAIN for value in values)
+    return {"r=8": CellSample(np.array(values), labels, n_items, len(values) if planned is None else planned)}
+
+
+def always(event: str, direction: str, cells: int = 1) -> CollapseProbability:
+    return claim(direction, 0.5, cells, event, quantifier="always")
+
+
+@pytest.mark.parametrize(
+    ("event", "direction", "usual", "exception"),
+    # Limits: collapsed below .1, trained above .5. Five runs at .05 / 5 each over 200 problems: .65 has a lower limit
+    # of .564 and .01 an upper one of .049; both beyond.
+    [
+        ("trained", "below", 0.3, 0.65),
+        ("trained", "above", 0.65, 0.3),
+        ("collapsed", "below", 0.3, 0.01),
+        ("collapsed", "above", 0.01, 0.3),
+    ],
+)
+def test_one_run_refutes_always(event: str, direction: str, usual: float, exception: float) -> None:
+    prediction = always(event, direction)
+    assert found(prediction, accuracies(*[usual] * 5)).outcome is Outcome.SUPPORTED
+    runs = accuracies(*[usual] * 4, exception)
+    said = found(prediction, runs)
+    assert (said.outcome, said.how, said.settled) == (Outcome.REFUTED, Refutation.COUNTEREXAMPLE, True)
+    assert "; 1 shown to be exceptions" in figures(prediction, runs).detail
+    early = accuracies(exception, planned=5)
+    assert found(prediction, early).how is Refutation.COUNTEREXAMPLE  # whatever the other four would have given
+
+
+def test_an_exception_has_to_be_shown_to_be_one() -> None:
+    # At .05 / 5 over 200 problems the lower limit of 117/200 = .585 is .4999, that of 118/200 is .505: the smallest
+    # share whose binomial tail at one half, P(X >= k | 200, .5), is at most .01 is k = 118.
+    prediction = always("trained", "below")
+    assert float(stats.binom.sf(116, 200, 0.5)) > 0.01 >= float(stats.binom.sf(117, 200, 0.5))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    for value, n in ((0.585, 0), (0.59, 1)):
+        cells = list(accuracies(0.3, 0.3, 0.3, 0.3, value).values())
+        assert exceptions(prediction, cells, 0.05, LANDMARKS) == n
+    said = found(prediction, accuracies(0.3, 0.3, 0.3, 0.3, 0.585))
+    assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, Reason.STRADDLES)  # labelled trained all the same
+    more = list(accuracies(0.3, 0.3, 0.3, 0.3, 0.59, planned=50).values())
+    assert exceptions(prediction, more, 0.05, LANDMARKS) == 0  # which searches fifty runs
+
+
+def test_without_landmarks_no_run_is_an_exception() -> None:
+    cells = list(accuracies(0.9).values())
+    assert exceptions(always("trained", "below"), cells, 0.05, Landmarks()) == 0
+
+
+def test_searching_all_runs_for_an_exception_costs_nothing() -> None:
+    """Ten runs whose true accuracy is the limit itself: some exception is found in at most 5 % of the repeats."""
+    rng, repeats, prediction = np.random.default_rng(3), 2000, always("trained", "below")
+    hits = rng.binomial(200, 0.5, (repeats, 10)) / 200  # (n_repeats, n_runs)
+    wrong = sum(exceptions(prediction, list(accuracies(*row).values()), 0.05, LANDMARKS) > 0 for row in hits)
+    assert 0.01 < wrong / repeats <= 0.05
+
+
+# Runs that would resolve it.
+
+
+@pytest.mark.parametrize(
+    ("counts", "more"),
+    # 0 of 3: .05^(1/5) > .5, so 5, 2 more. 1 of 4 goes on as 2 of 8 (P(X <= 2 | 8, .5) = .145), 3 of 10 (.17), 3 of 12
+    # (.073), 3 of 13 (.046): 9 more.
+    [((0, 3), 2), ((1, 4), 9), ((5, 5), 0)],
+)
+def test_the_runs_that_resolve_a_count_are_those_of_its_proportion(counts: Count, more: int) -> None:
+    assert figures(claim(cells=1), samples(counts, planned=counts[1])).runs_to_resolve == more
+
+
+def test_at_one_half_no_number_of_runs_resolves_it() -> None:
+    assert figures(claim(cells=1), samples((2, 4), planned=4)).runs_to_resolve is None
+    assert figures(claim(), samples((0, 5), (0, 0))).runs_to_resolve is None
+
+
+@pytest.mark.parametrize("refute_by", ["mean_over_cells", "any_cell"])
 @pytest.mark.parametrize("direction", ["below", "above"])
-def test_curtailment_agrees_with_every_completion(direction: str) -> None:
-    prediction, decided = claim(direction), 0
+def test_curtailment_agrees_with_every_completion(direction: str, refute_by: str) -> None:
+    prediction, settled = claim(direction, refute_by=refute_by), 0
     for (k1, n1), (k2, n2) in itertools.product([(k, n) for n in range(1, 6) for k in range(n + 1)], repeat=2):
-        ruling = collapse_probability(prediction, samples((k1, n1), (k2, n2)), 0.05)
-        completions = {
-            rule_counts(prediction, [(k1 + i, 5), (k2 + j, 5)], 0.05) for i in range(6 - n1) for j in range(6 - n2)
-        }
-        assert completions == {ruling.outcome} or (len(completions) > 1 and ruling.reason is Reason.MISSING_RUNS)
-        decided += ruling.outcome is not Outcome.INCONCLUSIVE
-    assert decided > 4  # (0,5)x(0,5) and refutations: some are decided, so the comparison is not empty
+        said = found(prediction, samples((k1, n1), (k2, n2)), 0.1)
+        completions = {decided(prediction, [(k1 + i, 5), (k2 + j, 5)], 0.1) for i in range(6 - n1) for j in range(6 - n2)}
+        assert completions == {said.outcome} or (len(completions) > 1 and said.reason is Reason.MISSING_RUNS)
+        settled += said.outcome is not Outcome.INCONCLUSIVE
+    assert settled > 4  # (0,5)x(0,5) and refutations: some are decided, so the comparison is not empty
 
 
 @pytest.mark.parametrize("runs", [5, 8, 14, 30])
 @pytest.mark.parametrize("limit", [0.2, 0.5, 0.8])
 def test_one_cell_at_the_boundary_is_wrong_at_most_alpha(runs: int, limit: float) -> None:
     mass = pooled_mass([limit], runs)
-    outcomes = [rule_counts(claim("below", limit, cells=1), [(k, runs)], 0.05) for k in range(runs + 1)]
+    outcomes = [decided(claim("below", limit, cells=1), [(k, runs)]) for k in range(runs + 1)]
     for wrong in (Outcome.SUPPORTED, Outcome.REFUTED):
         assert sum(m for m, outcome in zip(mass, outcomes, strict=True) if outcome is wrong) <= 0.05
 
@@ -195,9 +343,7 @@ def test_wrong_refutation_over_unequal_cells_is_at_most_alpha() -> None:
     """Exact enumeration: the mean over cells lies on the claim's boundary, the cells do not."""
     rng, worst = np.random.default_rng(20240501), 0.0
     for cells, runs, limit in itertools.product((2, 3, 6), (3, 5), (0.05, 0.2, 0.5, 0.8)):
-        refuting = [
-            rule_counts(claim("below", limit, cells), _spread(k, cells, runs), 0.05) for k in range(cells * runs + 1)
-        ]
+        refuting = [decided(claim("below", limit, cells), _spread(k, cells, runs)) for k in range(cells * runs + 1)]
         refuted = np.array([outcome is Outcome.REFUTED for outcome in refuting])
         for _ in range(30):
             probabilities = _unequal(rng, cells, limit)

@@ -105,7 +105,7 @@ def test_every_part_stands_in_its_order() -> None:
     places = [text.index(f"\n{label}") for label in labels]
     assert places == sorted(places)
     assert "not shown  other bases; 8B models" in text
-    assert "registered abababababab before the first run; derived seeds" in text
+    assert "registered abababababab before the first run; 0 of 10 runs without a result" in text
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
@@ -121,7 +121,9 @@ def test_the_terms_say_look_refutation_and_what_more_runs_would_do() -> None:
     said = prediction(Outcome.INCONCLUSIVE, Reason.STRADDLES)
     text = card(verdict(predictions=(said.model_copy(update={"look": 2, "looks": (3, 5, 8), "runs_to_resolve": 4}),)))
     assert "look 2 of 3, 5 runs a cell; 4 more runs a cell would resolve it at this estimate" in text
-    assert "given: independent runs" in text
+    assert "given" not in text  # counts assume next to nothing
+    of_means = said.model_copy(update={"kind": "min_effect", "assumptions": "no cell mixes"})
+    assert "given no cell mixes" in card(verdict(predictions=(of_means,)))
     refuted = prediction(Outcome.REFUTED, Reason.IN_REFUTE).model_copy(update={"how": Refutation.TOO_GRADUAL})
     assert "refuted: too gradual" in card(verdict(predictions=(refuted,)))
     few = prediction(Outcome.INCONCLUSIVE, Reason.UNDERPOWERED).model_copy(update={"attainable_p": 1 / 6, "q": 0.3333})

@@ -1,0 +1,33 @@
+"""The declared world under a protocol: the model of a hypothesis with the protocol's thresholds and problems.
+
+Without a model the base is taken to be where pre-training stops; only worlds that do not rest on a belief mean anything
+then.
+"""
+
+from harness.campaign.bench import Bench
+from harness.campaign.observed import estimand, relative_to
+from harness.decide.alternatives import declared
+from harness.decide.diagnosis import Estimands
+from harness.decide.worlds import World
+from harness.spec import Hypothesis
+from harness.spec.prediction import Custom
+
+USUAL_BASE = 0.35
+"""Accuracy of a base where neither a model nor the pre-training says one."""
+
+
+def expected(bench: Bench, hypothesis: Hypothesis) -> World:
+    """Return the world that a hypothesis's model declares under the bench's protocol."""
+    protocol = bench.protocol
+    stops = protocol.bases[protocol.default_bases[0]].pretraining.until_accuracy
+    base = hypothesis.model.base if hypothesis.model is not None else stops or USUAL_BASE
+    bounded = frozenset(name for name, head in bench.shelf.measures().items() if head.bounded)
+    n_items = protocol.task.evaluation_problems
+    gain = protocol.thresholds.healthy_gain
+    return declared(hypothesis, relative_to(base, bench), n_items, protocol.recipe.scaling, gain, bounded)
+
+
+def estimands(bench: Bench, hypothesis: Hypothesis) -> Estimands:
+    """Return the authors' functions that a hypothesis names, which runs their files."""
+    names = {p.estimand for p in hypothesis.predictions if isinstance(p, Custom)}
+    return {name: estimand(bench, name) for name in sorted(names)}

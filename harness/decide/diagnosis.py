@@ -1,0 +1,323 @@
+"""How a declaration behaves in a world: how often it comes out which way, how often wrongly, and what that costs.
+
+Runs are simulated and decided by `course` under `rules_of`, the path that `harness test` takes; nothing about a
+decision is repeated here (declare, diagnose, redesign: Blair et al. 2019, American Political Science Review 113:838).
+Rates carry a Monte Carlo standard error. Runs are counted as they would be spent: look by look, a prediction that is
+settled wants no more, and cells are shared.
+
+A verdict is wrong where it supports and the truth is not in the support region, or refutes and the truth is not in the
+refute region. On an edge that both regions share either verdict is wrong, though beside it only one could be; so the
+two rates are kept apart and the larger one is reported. Exploratory predictions are never supported or refuted, and
+are left out; so is a base at the floor.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.decide import cliff, means, truth
+from harness.decide.claim import rules_of, together
+from harness.decide.contrasts import ContrastFit, contrast
+from harness.decide.counts import clopper_pearson
+from harness.decide.custom import Estimand
+from harness.decide.prediction import Results, course, seen
+from harness.decide.ruling import Finding
+from harness.decide.terms import Terms
+from harness.decide.truth import Truth
+from harness.decide.worlds import Drawn, World, draw, draw_units, sample
+from harness.record.verdict import Outcome, Reason
+from harness.spec.adapter import Cell
+from harness.spec.hypothesis import Hypothesis
+from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
+
+CLAIM = "claim"
+"""Stands in place of a prediction's id for all primary predictions together."""
+NO_INTERVAL = (Reason.NO_RUNS, Reason.TOO_FEW, Reason.NO_INFORMATION, Reason.OFF_SCALE, Reason.MIXED_CELLS)
+"""Where no interval may decide."""
+
+Watch = Callable[[str, int, int], None]
+"""Told a world's name, how many of its simulations are done, and of how many."""
+Estimands = Mapping[str, Estimand]
+"""The authors' functions, by the name in the declaration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of simulations."""
+
+    events: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        """The share, 0 to 1."""
+        return self.events / self.of
+
+    @property
+    def se(self) -> float:
+        """Its Monte Carlo standard error, with Laplace's share so that it is never zero."""
+        p = (self.events + 1) / (self.of + 2)
+        return math.sqrt(p * (1 - p) / self.of)
+
+
+@dataclass(frozen=True, slots=True)
+class Characteristics:
+    """How one prediction, or the claim, came out over all simulations."""
+
+    id: str
+    """Of the prediction; `claim` for all primary ones together."""
+    role: str
+    truth: Truth
+    supported: Rate
+    refuted: Rate
+    open: Rate
+    """Inconclusive or untested."""
+    coverage: Rate | None
+    """How often an interval that may decide, at twice alpha, holds the truth; None where the kind has none here."""
+    seeds: float
+    """Seeds a cell until it is settled, on average; of the claim, until all its predictions are."""
+
+    @property
+    def wrong(self) -> Rate:
+        """How often the verdict was wrong; on a shared edge, in the worse direction."""
+        nothing = Rate(0, self.supported.of)
+        supported = nothing if self.truth.supports else self.supported
+        refuted = nothing if self.truth.refutes else self.refuted
+        return max(supported, refuted, key=lambda rate: rate.events)
+
+    @property
+    def correct(self) -> Rate:
+        """How often the verdict was the one that the truth asks for."""
+        if not (self.truth.supports or self.truth.refutes):
+            return self.open
+        right = [(self.truth.supports, self.supported), (self.truth.refutes, self.refuted)]
+        return Rate(sum(rate.events for holds, rate in right if holds), self.supported.of)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A declaration in one world."""
+
+    world: str
+    edge_of: str
+    """Id of the prediction that the world is an edge of; empty for other worlds."""
+    predictions: tuple[Characteristics, ...]
+    claim: Characteristics
+    runs: float
+    """Runs spent, on average, on one base or on all that the design combines."""
+    runs_se: float
+    """Monte Carlo standard error of `runs`."""
+    planned: int
+    """Runs if no prediction settles early."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """One prediction in one simulation."""
+
+    finding: Finding
+    seeds: int
+    """Seeds a cell at which it was settled."""
+    covered: tuple[bool, ...]
+    """For each of its intervals that may decide, whether it holds the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A declaration in a world, as every simulation of it needs them."""
+
+    hypothesis: Hypothesis
+    world: World
+    predictions: tuple[Prediction, ...]
+    estimands: Estimands
+
+    @property
+    def by_item(self) -> bool:
+        return any(getattr(p, "generalise_to", "") == "items" for p in self.predictions)
+
+
+def diagnose(
+    hypothesis: Hypothesis,
+    world: World,
+    sims: int,
+    rng: np.random.Generator,
+    *,
+    only: Sequence[Prediction] | None = None,
+    estimands: Estimands | None = None,
+    watch: Watch | None = None,
+) -> Diagnosis:
+    """Simulate a declaration in a world.
+
+    Args:
+        hypothesis: The declaration.
+        world: What is true.
+        sims: How often, at least once.
+        rng: Draws the runs.
+        only: Predictions to decide, the primary ones included (default: all but exploratory ones).
+        estimands: The functions of custom predictions.
+        watch: Told how far it is.
+    """
+    wanted = [p for p in hypothesis.predictions if p.role != "exploratory"] if only is None else only
+    asked = _Asked(hypothesis, world, tuple(wanted), estimands or {})
+    targets = {p.id: truth.truth(p, world, asked.estimands.get(getattr(p, "estimand", ""))) for p in wanted}
+    values = {p.id: _values(p, world) for p in wanted}
+    taken: list[dict[str, _Decided]] = []
+    for number in range(sims):
+        taken.append(_once(asked, values, rng))
+        if watch is not None:
+            watch(world.name, number + 1, sims)
+    return _summed(asked, taken, targets)
+
+
+def units_of(hypothesis: Hypothesis) -> int:
+    """Return how many bases one verdict takes."""
+    bases = hypothesis.design.bases
+    return bases.families * bases.budgets * bases.seeds if bases else 1
+
+
+def _once(asked: _Asked, values: Mapping[str, tuple[float, ...]], rng: np.random.Generator) -> dict[str, _Decided]:
+    hypothesis, world = asked.hypothesis, asked.world
+    drawn = draw(world, hypothesis.design.seeds, rng, by_item=asked.by_item)
+    found: dict[str, _Decided] = {}
+    for prediction in asked.predictions:
+        results = _results(prediction, asked, drawn, rng)
+        finding, terms = course(prediction, results, rules_of(hypothesis, prediction))
+        settled = _settled_at(prediction, results, hypothesis, terms)
+        covered = _covered(prediction, results, terms, finding, values[prediction.id])
+        found[prediction.id] = _Decided(finding, settled, covered)
+    return found
+
+
+def _results(prediction: Prediction, asked: _Asked, drawn: Mapping[Cell, Drawn], rng: np.random.Generator) -> Results:
+    world, design = asked.world, asked.hypothesis.design
+    if isinstance(prediction, Association):
+        assert design.bases is not None  # a declaration of an association without bases does not load
+        return Results({}, design.seeds, units=draw_units(prediction, world, design.bases, design.seeds, rng))
+    measure = "accuracy" if isinstance(prediction, CollapseProbability) else prediction.measure
+    samples = {
+        name: sample(world, drawn, arm.cell(world.scaling), measure, arm.where)
+        for name, arm in prediction.arms().items()
+    }
+    own = asked.estimands.get(prediction.estimand) if isinstance(prediction, Custom) else None
+    return Results(samples, design.seeds, world.landmarks, estimand=own)
+
+
+def _settled_at(prediction: Prediction, results: Results, hypothesis: Hypothesis, terms: Terms) -> int:
+    """Return the seeds at which a prediction wanted no more; a count is asked at every look of the design."""
+    if not isinstance(prediction, CollapseProbability):
+        return terms.look.runs
+    rules, seeds = rules_of(hypothesis, prediction), hypothesis.design.seeds
+    for size in hypothesis.design.schedule():
+        if size < seeds and course(prediction, _so_far(results, size, seeds), rules)[0].settled:
+            return size
+    return seeds
+
+
+def _so_far(results: Results, size: int, seeds: int) -> Results:
+    """Return the results when `size` seeds a cell have been executed of `seeds` planned."""
+    samples = {name: cell.first(size, planned=seeds) for name, cell in results.samples.items()}
+    return replace(results, samples=samples, reached=size)
+
+
+def _values(prediction: Prediction, world: World) -> tuple[float, ...]:
+    """Return the true values of what a prediction's intervals estimate; empty where coverage is not counted."""
+    match prediction:
+        case CollapseProbability():
+            cells = prediction.cells(world.scaling).values()
+            return tuple(truth.probability(world, cell, prediction.event) for cell in cells)
+        case Cliff():
+            return (truth.excesses(prediction, world)[0],)
+        case Association() | Custom():
+            return ()
+        case _:
+            return (truth.contrast(prediction, world),)
+
+
+def _covered(
+    prediction: Prediction, results: Results, terms: Terms, finding: Finding, values: tuple[float, ...]
+) -> tuple[bool, ...]:
+    if not values or finding.reason in NO_INTERVAL:
+        return ()
+    cells = seen(results, terms)
+    match prediction:
+        case CollapseProbability():
+            return tuple(
+                _holds(clopper_pearson(cell.n_event(prediction.event), cell.n_runs, terms.alpha), value)
+                for cell, value in zip(cells.values(), values, strict=True)
+            )
+        case Cliff():
+            fit = contrast(cliff.total_drop(len(cells)), list(cells.values()))
+        case Association() | Custom():
+            return ()
+        case _:
+            fit = means.contrast_of(prediction, cells)
+    return (_holds(_limits(fit, terms), values[0]),)
+
+
+def _limits(fit: ContrastFit, terms: Terms) -> tuple[float, float]:
+    return terms.low(fit, terms.alpha), terms.high(fit, terms.alpha)
+
+
+def _holds(limits: tuple[float, float], value: float) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def _summed(asked: _Asked, taken: Sequence[Mapping[str, _Decided]], targets: Mapping[str, Truth]) -> Diagnosis:
+    hypothesis, world = asked.hypothesis, asked.world
+    primary = [p.id for p in hypothesis.primary() if p.id in targets]
+    each = tuple(
+        _characteristics(p.id, p.role, targets[p.id], [sim[p.id].finding.outcome for sim in taken], taken)
+        for p in asked.predictions
+    )
+    whole = [together([sim[name].finding.outcome for name in primary], hypothesis.combine) for sim in taken]
+    target = truth.together([targets[name] for name in primary], hypothesis.combine)
+    spent = [_runs(asked, sim) for sim in taken]
+    return Diagnosis(
+        world=world.name,
+        edge_of=world.edge_of,
+        predictions=each,
+        claim=_characteristics(CLAIM, "primary", target, whole, taken, primary),
+        runs=float(np.mean(spent)),
+        runs_se=float(np.std(spent)) / math.sqrt(len(spent)),
+        planned=_cells(asked) * hypothesis.design.seeds * units_of(hypothesis),
+    )
+
+
+def _characteristics(
+    name: str,
+    role: str,
+    target: Truth,
+    outcomes: Sequence[Outcome],
+    taken: Sequence[Mapping[str, _Decided]],
+    parts: Sequence[str] = (),
+) -> Characteristics:
+    n = len(outcomes)
+    supported, refuted = outcomes.count(Outcome.SUPPORTED), outcomes.count(Outcome.REFUTED)
+    covered = [] if parts else [holds for sim in taken for holds in sim[name].covered]
+    seeds = [max(sim[part].seeds for part in parts or (name,)) for sim in taken]
+    return Characteristics(
+        id=name,
+        role=role,
+        truth=target,
+        supported=Rate(supported, n),
+        refuted=Rate(refuted, n),
+        open=Rate(n - supported - refuted, n),
+        coverage=Rate(sum(covered), len(covered)) if covered else None,
+        seeds=float(np.mean(seeds)),
+    )
+
+
+def _runs(asked: _Asked, sim: Mapping[str, _Decided]) -> int:
+    """Return the runs that one simulation took: in every cell, as many seeds as its most demanding prediction."""
+    wanted: dict[Cell, int] = {}
+    for prediction in asked.predictions:
+        for cell in prediction.cells(asked.world.scaling).values():
+            wanted[cell] = max(wanted.get(cell, 0), sim[prediction.id].seeds)
+    return sum(wanted.values()) * units_of(asked.hypothesis)
+
+
+def _cells(asked: _Asked) -> int:
+    cells = (cell for p in asked.predictions for cell in p.cells(asked.world.scaling).values())
+    return len(dict.fromkeys(cells))

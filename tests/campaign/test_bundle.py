@@ -1,0 +1,81 @@
+"""A bundle is a project from which the verdict comes out again, without weights and without the machine's name."""
+
+import socket
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.campaign.bench import Bench
+from harness.campaign.bundle import bundle
+from harness.campaign.verdicts import verdict_on
+from harness.record.layout import Store
+from harness.record.verdict import Outcome, Verdict
+from harness.spec import DeclarationError
+from harness.spec.shelf import find_shelf
+
+if TYPE_CHECKING:
+    from tests.conftest import Made
+
+
+def decided(bench: Bench) -> Verdict:
+    return verdict_on(bench, "live", bench.hypotheses(["live"])["live"], bench.planned_bases(()))
+
+
+def packed(made: "Made", at: Path) -> tuple[Path, list[str]]:
+    bench = made.bench()
+    out = at / "live.tar.gz"
+    bundle(bench, "live", bench.hypotheses(["live"])["live"], bench.planned_bases(()), (), out)
+    with tarfile.open(out) as tar:
+        names = tar.getnames()
+        tar.extractall(at / "unpacked", filter="data")
+    return at / "unpacked" / "live-bench", names
+
+
+def test_it_is_decided_again_to_the_byte(made: "Made", tmp_path: Path) -> None:
+    made.bench().register_shelf()
+    made.results(lambda run: 0.5 + run.index / 1000)
+    first = decided(made.bench())
+    assert (first.outcome, first.registered.confirmatory) == (Outcome.SUPPORTED, True)
+    root, _ = packed(made, tmp_path)
+    again = decided(Bench(find_shelf(root), Store(root / ".harness"), "bench"))
+    assert again == first
+    assert Verdict.model_validate_json((root / "verdict-llama.json").read_text()) == first
+
+
+def test_weights_logs_and_the_machine_stay_behind(made: "Made", tmp_path: Path) -> None:
+    made.bench().register_shelf()
+    bench = made.bench()
+    runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(runs.bases[0])
+    for run in runs.runs:
+        made.run(run, 0.5 + run.index / 1000, weights=b"weights of a secret model")
+    for attempt in made.store.runs.glob("*/attempts/*"):
+        (attempt / "log.txt").write_text("a log")
+    first = decided(made.bench())
+    root, names = packed(made, tmp_path)
+    assert not [name for name in names if name.endswith((".safetensors", "log.txt", "lock"))]
+    said = b"".join(file.read_bytes() for file in root.rglob("*") if file.is_file())
+    assert socket.gethostname().encode() not in said
+    assert decided(Bench(find_shelf(root), Store(root / ".harness"), "bench")) == first
+
+
+def test_runs_older_than_their_registration_are_so_in_the_bundle_too(made: "Made", tmp_path: Path) -> None:
+    import os
+
+    made.bench().register_shelf()
+    made.results(lambda run: 0.5 + run.index / 1000)
+    for claim in made.store.runs.glob("*/attempts/0001/claim.json"):
+        os.utime(claim, (1, 1))
+    first = decided(made.bench())
+    assert first.registered.deviations == ("12 runs are older than the registration",)
+    root, _ = packed(made, tmp_path)
+    assert decided(Bench(find_shelf(root), Store(root / ".harness"), "bench")) == first
+
+
+def test_without_a_verdict_there_is_nothing_to_pack(made: "Made", tmp_path: Path) -> None:
+    made.results(lambda run: 0.5)
+    with pytest.raises(DeclarationError, match="no verdict on llama is stored"):
+        packed(made, tmp_path)
+    assert list(tmp_path.glob("*.gz*")) == []
