@@ -53,8 +53,8 @@ LIMIT = 3.0
 """Monte Carlo standard errors that a rate may lie above its level."""
 SLACK = 0.02
 """By how much coverage may fall short: Satterthwaite's degrees of freedom are an approximation."""
-FULL, QUICK, CHUNK = 10_000, 2_000, 500
-"""Data sets of a setting, where they are cheap; and how many are drawn at a time."""
+FULL, CHUNK = 10_000, 250
+"""Data sets of a setting in the full form, and how many are drawn at a time."""
 ITEMS = 500
 LANDMARKS = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.45)
 MODES = (0.53, 0.0)
@@ -110,8 +110,10 @@ class Setting:
     wrong: tuple[Outcome, ...] = (Outcome.SUPPORTED, Outcome.REFUTED)
     """The verdicts that this world makes wrong."""
     asserted: bool = True
-    effort: float = 1.0
-    """Share of the data sets that it gets."""
+    quick: int = 2000
+    """Data sets of the quick form."""
+    every: int = 1
+    """Of how many data sets one has its intervals looked at."""
 
     @property
     def kind(self) -> str:
@@ -124,10 +126,10 @@ class Setting:
         prediction = hypothesis.predictions[0]
         rules = rules_of(hypothesis, prediction)
         outcomes, covered = list[Outcome](), list[tuple[bool, ...]]()
-        for results in drawn(self.world, rng, sets, prediction, rules.sizes[-1]):
+        for i, results in enumerate(drawn(self.world, rng, sets, prediction, rules.sizes[-1])):
             found, terms = course(prediction, results, rules)
             outcomes.append(found.outcome)
-            if self.truth is not None:
+            if self.truth is not None and i % self.every == 0:
                 shown = estimates(prediction, results, terms)
                 covered.append(tuple(contains(e, t) for e, t in zip(shown, self.truth, strict=False)))
         levels = {Outcome.SUPPORTED: rules.alpha, Outcome.REFUTED: rules.refute_alpha}
@@ -137,7 +139,8 @@ class Setting:
         if not self.asserted:
             return tuple(wrong)
         coverage = min(np.mean(covered, axis=0)) if covered else 1 - sum(check.rate for check in wrong)
-        return (*wrong, Check("coverage", float(coverage), sets, 1 - 2 * rules.alpha))
+        looked = len(covered) or sets
+        return (*wrong, Check("coverage", float(coverage), looked, 1 - 2 * rules.alpha))
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Family:
     name: str
     combine: str
     parts: int
-    effort: float = 0.5
+    quick: int = 500
     kind: str = "family"
 
     def checks(self, rng: np.random.Generator, sets: int) -> tuple[Check, ...]:
@@ -177,7 +180,7 @@ class Discoveries:
     name: str
     nulls: int
     parts: int = 8
-    effort: float = 0.1
+    quick: int = 100
     kind: str = "exploratory"
 
     def checks(self, rng: np.random.Generator, sets: int) -> tuple[Check, ...]:
@@ -239,21 +242,23 @@ def arms(centres: Sequence[float], spreads: Sequence[float], scale: str = "raw")
             values = np.exp(inner)
         else:
             values = rng.binomial(ITEMS, 1 / (1 + np.exp(-inner)) if scale == "logit" else np.clip(inner, 0, 1)) / ITEMS
-        return (observed(prediction, v, bounded=scale != "log_ratio") for v in values)
+        names = tuple(prediction.arms())
+        return (observed(names, v, bounded=scale != "log_ratio") for v in values)
 
     return world
 
 
-def problems(centres: Sequence[float], spreads: Sequence[float], n_items: int = 60, answers: int = 4) -> World:
-    """Return a world whose problems are drawn anew: item effects, of each arm its own, and binomial answers."""
+def problems(centres: Sequence[float], spreads: Sequence[float], n_items: int = 200) -> World:
+    """Return a world whose problems are drawn anew: item effects, of each arm its own, and one answer each."""
 
     def world(rng: np.random.Generator, sets: int, prediction: Prediction, runs: int) -> Iterator[Results]:
         shape = (sets, len(centres), runs, n_items)
         mean = np.reshape(centres, (-1, 1, 1)) + rng.uniform(-0.15, 0.15, (sets, 1, 1, n_items))
         mean = mean + rng.uniform(-0.1, 0.1, (sets, shape[1], 1, n_items))
         mean = mean + np.reshape(spreads, (-1, 1, 1)) * rng.standard_normal((*shape[:3], 1))
-        right = rng.binomial(answers, np.clip(mean, 0, 1)) / answers
-        return (observed(prediction, y.mean(axis=2), items=y) for y in right)
+        right = (rng.random(shape) < mean).astype(float)
+        names = tuple(prediction.arms())
+        return (observed(names, y.mean(axis=2), items=y) for y in right)
 
     return world
 
@@ -265,7 +270,8 @@ def counted(probabilities: Sequence[float], spread: float = 0.02, modes: tuple[f
         shape = (sets, len(probabilities), runs)
         collapsed = rng.random(shape) < np.reshape(probabilities, (-1, 1))
         accuracy = np.where(collapsed, modes[1], np.clip(modes[0] + spread * rng.standard_normal(shape), 0, 1))
-        return (observed(prediction, v, labelled=True) for v in rng.binomial(ITEMS, accuracy) / ITEMS)
+        names = tuple(prediction.arms())
+        return (observed(names, v, labelled=True) for v in rng.binomial(ITEMS, accuracy) / ITEMS)
 
     return world
 
@@ -275,18 +281,19 @@ def on_the_limit(limit: float, cells: int) -> World:
 
     def world(rng: np.random.Generator, sets: int, prediction: Prediction, runs: int) -> Iterator[Results]:
         values = rng.binomial(ITEMS, limit, (sets, cells, runs)) / ITEMS
-        return (observed(prediction, v, labelled=True) for v in values)
+        names = tuple(prediction.arms())
+        return (observed(names, v, labelled=True) for v in values)
 
     return world
 
 
 def observed(
-    prediction: Prediction, values: Floats, *, bounded: bool = True, labelled: bool = False, items: Floats | None = None
+    names: Sequence[str], values: Floats, *, bounded: bool = True, labelled: bool = False, items: Floats | None = None
 ) -> Results:
     """Return the runs (n_arms, n_runs) as what a decision sees; all trained unless `labelled` by their accuracy."""
     runs = values.shape[1]
     n_items, samples = ITEMS if items is None else items.shape[2], dict[str, CellSample]()
-    for i, name in enumerate(_names(prediction)):
+    for i, name in enumerate(names):
         labels = tuple(_label(v) for v in values[i].tolist()) if labelled else (RunLabel.TRAINED,) * runs
         answers = None if items is None else items[i]
         samples[name] = CellSample(values[i], labels, n_items, runs, items=answers, bounded=bounded)
@@ -301,7 +308,7 @@ def bases(slope: float, families: int, budgets: int, seeds: int, drift: float = 
 
     def world(rng: np.random.Generator, sets: int, prediction: Prediction, runs: int) -> Iterator[Results]:
         assert isinstance(prediction, Association)
-        tokens = 24.0 + 2 * np.arange(budgets)
+        tokens = 24 + 2 * np.arange(budgets, dtype=np.float64)
         matured = 1 / (1 + np.exp(-(tokens - tokens.mean())))
         shape = (families, budgets, seeds)
         held = {"": (0, 1, 2), "family": (1, 2), "family/budget": (2,)}["/".join(prediction.strata)]
@@ -342,11 +349,6 @@ def welch(values: Mapping[str, Floats], alpha: float) -> tuple[float, float, flo
     return estimate, estimate - half, estimate + half
 
 
-@lru_cache(maxsize=64)
-def _names(prediction: Prediction) -> tuple[str, ...]:
-    return tuple(prediction.arms())
-
-
 @lru_cache(maxsize=4096)
 def _label(accuracy: float) -> RunLabel:
     return label(accuracy, 0.1, 0.4, 0.45)
@@ -357,10 +359,10 @@ def _label(accuracy: float) -> RunLabel:
 A, B, C, D = ({"rank": 8}, {"rank": 64}, {"rank": 8, "algorithm": "sft"}, {"rank": 64, "algorithm": "sft"})
 MEAN: dict[str, Any] = {"kind": "mean_bound", "cell": A, "direction": "above", "value": 0.5}
 SCALES: dict[str, tuple[float, float, float, dict[str, Any]]] = {
-    "raw": (0.5, 0.1, 0.02, {}),
+    "raw": (0.5, 0.1, 0.03, {}),
     "log_ratio": (0.0, 0.223, 0.1, {"scale": "log_ratio", "measure": "effective_rank"}),
     "logit": (0.0, 0.4, 0.1, {"scale": "logit"}),
-    "items": (0.5, 0.1, 0.015, {"generalise_to": "items"}),
+    "items": (0.5, 0.1, 0.02, {"generalise_to": "items"}),
 }
 """Where the arms lie, the margin, the smaller between-run deviation, and what is declared."""
 
@@ -389,15 +391,16 @@ def contrasts() -> Iterator[Setting]:
                 centres = [centre + shift * weight for weight in weights]
                 world = problems(centres, spreads) if scale == "items" else arms(centres, spreads, scale)
                 said = f"{fields['kind']}, {scale}, sd {ratio}:1, {name}, truth {edge:+.3g}"
-                yield Setting(said, {**fields, **declared}, DESIGNS[name], world, (edge,))
+                quick = (1000 if name in ("n=3", "n=8") else 500) // (1 if scale == "raw" else 2)
+                yield Setting(said, {**fields, **declared}, DESIGNS[name], world, (edge,), quick=quick)
 
 
 def customs() -> Iterator[Setting]:
     """Yield an author's own Welch limits."""
     fields = {"kind": "custom", "estimand": "own:gap", "among": {"rank": [8, 64]}, "direction": "above", "value": 0.1}
     for (name, design), ratio in product(DESIGNS.items(), (1, 3)):
-        world = arms((0.55, 0.45), (0.02 * ratio, 0.02))
-        yield Setting(f"custom, sd {ratio}:1, {name}, truth +0.1", fields, design, world, (0.1,))
+        world = arms((0.55, 0.45), (0.03 * ratio, 0.03))
+        yield Setting(f"custom, sd {ratio}:1, {name}, truth +0.1", fields, design, world, (0.1,), quick=1000)
 
 
 def cliffs() -> Iterator[Setting]:
@@ -412,8 +415,9 @@ def cliffs() -> Iterator[Setting]:
     ]
     for (what, more, centres, truth), (name, design), ratio in product(worlds, DESIGNS.items(), (1, 3)):
         if name != "3,5,8" and (ratio == 3 or what in ("share at .8", "two shares at .5")):
-            world = arms(centres, [0.015 * (ratio if i % 2 else 1) for i in range(4)])
-            yield Setting(f"cliff, {what}, sd {ratio}:1, {name}", {**base, **more}, design, world, truth, effort=0.5)
+            world = arms(centres, [0.025 * (ratio if i % 2 else 1) for i in range(4)])
+            said = f"cliff, {what}, sd {ratio}:1, {name}"
+            yield Setting(said, {**base, **more}, design, world, truth, quick=400, every=4)
 
 
 def counts() -> Iterator[Setting]:
@@ -451,14 +455,15 @@ def counts() -> Iterator[Setting]:
         for side, quantifier in product(("below", "above"), ("each_cell", "mean_over_cells")):
             fields = {**base, "direction": side, "probability": q, "quantifier": quantifier}
             name = f"collapse, {quantifier} {side} {q}, bimodal, n={n}"
-            yield Setting(name, fields, {"seeds": n}, counted((q, q)), (q, q, q), effort=0.5)
+            yield Setting(name, fields, {"seeds": n}, counted((q, q)), (q, q, q), quick=500)
 
 
 def _always() -> Iterator[Setting]:
     """Yield worlds in which no run is an exception but every one is as close to it as can be, and looks it or not."""
     one = {"kind": "collapse_probability", "among": {"rank": [8]}, "probability": 0.5, "quantifier": "always"}
-    trained = float(binom.sf(225, ITEMS, 0.45))
-    collapsed = float(binom.cdf(49, ITEMS, 0.1))
+    # How often a label calls such a run trained (over 225 of 500 right) or collapsed (under 50).
+    trained = float(binom.sf(225, ITEMS, 0.45))  # pyright: ignore[reportUnknownMemberType] - untyped in the library
+    collapsed = float(binom.cdf(49, ITEMS, 0.1))  # pyright: ignore[reportUnknownMemberType] - likewise
     for n in (5, 8):
         never = {**one, "event": "trained", "direction": "below", "probability": round(trained + 5e-4, 3)}
         ever = {**one, "event": "collapsed", "direction": "above", "probability": round(collapsed - 5e-4, 3)}
@@ -471,24 +476,24 @@ def _always() -> Iterator[Setting]:
 def associations() -> Iterator[Setting]:
     """Yield the slopes within strata, over budgets and across families, at one edge for both regions."""
     base: dict[str, Any] = {"kind": "association", "a": A, "b": B, "margin": 0.05, "direction": "positive"}
-    within = {**base, "x": "spectrum", "strata": ["family", "budget"], "measure": "perplexity"}
-    trend = {**base, "x": "log2_tokens", "strata": ["family"], "measure": "perplexity"}
-    across = {**base, "x": "spectrum", "strata": [], "measure": "perplexity"}
-    rows: list[tuple[str, dict[str, Any], tuple[int, int, int], float]] = [
-        ("within", within, (1, 1, 4), 0.5),
-        ("within", within, (1, 2, 4), 0.3),
-        ("within", within, (2, 3, 4), 0.2),
-        ("within, negative", {**within, "direction": "negative"}, (2, 2, 4), 0.2),
-        ("trend", trend, (1, 4, 1), 0.5),
-        ("trend", trend, (3, 4, 1), 0.2),
-        ("trend", trend, (2, 4, 2), 0.2),
-        ("across", across, (5, 1, 1), 0.5),
-        ("across", across, (8, 1, 1), 0.2),
+    within: dict[str, Any] = {**base, "x": "spectrum", "strata": ["family", "budget"], "measure": "perplexity"}
+    trend: dict[str, Any] = {**base, "x": "log2_tokens", "strata": ["family"], "measure": "perplexity"}
+    across: dict[str, Any] = {**base, "x": "spectrum", "strata": [], "measure": "perplexity"}
+    rows: list[tuple[str, dict[str, Any], tuple[int, int, int], int]] = [
+        ("within", within, (1, 1, 4), 500),
+        ("within", within, (1, 2, 4), 300),
+        ("within", within, (2, 3, 4), 300),
+        ("within, negative", {**within, "direction": "negative"}, (2, 2, 4), 300),
+        ("trend", trend, (1, 4, 1), 500),
+        ("trend", trend, (3, 4, 1), 300),
+        ("trend", trend, (2, 4, 2), 300),
+        ("across", across, (5, 1, 1), 500),
+        ("across", across, (8, 1, 1), 300),
     ]
-    for what, fields, sizes, effort in rows:
+    for what, fields, sizes, quick in rows:
         design = {"seeds": 3, "bases": dict(zip(("families", "budgets", "seeds"), sizes, strict=True))}
         name = f"association, {what}, {' x '.join(map(str, sizes))} bases"
-        yield Setting(name, fields, design, bases(0.05, *sizes), effort=effort)
+        yield Setting(name, fields, design, bases(0.05, *sizes), quick=quick)
 
 
 def bimodal_means() -> Iterator[Setting]:
@@ -496,10 +501,10 @@ def bimodal_means() -> Iterator[Setting]:
     for q, n in product((0.02, 0.05, 0.1, 0.2, 0.5), (3, 5, 8)):
         design, drop = {"seeds": n, "looks": [n]}, MODES[0] * q
         bound = {**MEAN, "value": MODES[0] - drop}
-        yield Setting(f"mean_bound, bimodal, q={q}, n={n}", bound, design, counted((q,)), asserted=False, effort=0.5)
+        yield Setting(f"mean_bound, bimodal, q={q}, n={n}", bound, design, counted((q,)), asserted=False, quick=500)
         effect = {**_effect("claim"), "margin": drop}
         world = counted((0.0, q))
-        yield Setting(f"min_effect, bimodal, q={q}, n={n}", effect, design, world, asserted=False, effort=0.5)
+        yield Setting(f"min_effect, bimodal, q={q}, n={n}", effect, design, world, asserted=False, quick=500)
 
 
 @lru_cache(maxsize=1)
@@ -511,11 +516,11 @@ def settings() -> tuple[Setting | Family | Discoveries, ...]:
     return (*(s for group in singles for s in group), *families, *found)
 
 
-def simulated(index: int, sets: int) -> tuple[Check, ...]:
-    """Return what a setting comes to; `sets` is for one that is cheap."""
+def simulated(index: int, sets: int | None = None) -> tuple[Check, ...]:
+    """Return what a setting comes to in so many data sets, by default those of the quick form."""
     setting = settings()[index]
     seed = np.random.SeedSequence(list(setting.name.encode()))
-    return setting.checks(np.random.default_rng(seed), max(1, round(sets * setting.effort)))
+    return setting.checks(np.random.default_rng(seed), sets or setting.quick)
 
 
 def worst(checks: Sequence[Check]) -> float:
@@ -527,11 +532,11 @@ def main() -> int:
     """Return 0 if every bound holds."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("--quick", action="store_true", help=f"up to {QUICK:,} data sets a setting (the default)")
+    amount.add_argument("--quick", action="store_true", help="100 to 2,000 data sets a setting (the default)")
     amount.add_argument("--full", action="store_true", help=f"{FULL:,} data sets a setting")
     parser.add_argument("--only", metavar="KIND", choices=sorted({s.kind for s in settings()}), help="one kind")
     chosen = parser.parse_args()
-    begun, sets = time.monotonic(), FULL if chosen.full else QUICK
+    begun, sets = time.monotonic(), FULL if chosen.full else None
     indices = [i for i, s in enumerate(settings()) if chosen.only in (None, s.kind)]
     # Each worker decides one small data set after another: threads of its own would only get in the other's way.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))

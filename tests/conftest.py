@@ -22,6 +22,7 @@ from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import write_shard
 from harness.record.verdict import (
+    SCHEMA,
     CellSummary,
     Estimate,
     Outcome,
@@ -316,7 +317,7 @@ def verdict() -> Verdict:
         cells=(cell,),
     )
     return Verdict(
-        schema_version=1,
+        schema_version=SCHEMA,
         hypothesis="claim",
         title="A title",
         claim="A claim that says something.",

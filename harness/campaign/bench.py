@@ -5,6 +5,7 @@ decided again. Torch is never imported here, and scipy only when something has t
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -88,6 +89,22 @@ class Bench:
     def planned_bases(self, asked: Sequence[str]) -> tuple[PlannedBase, ...]:
         """Return the bases asked for, or the protocol's own choice, with their identities."""
         return tuple(planned_base(name, self.protocol) for name in self.bases(asked))
+
+    def check_bases(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase]) -> None:
+        """Raise DeclarationError where a design combines other bases than these."""
+        recipes = [self.protocol.bases[base.name] for base in bases]
+        strata = Counter((recipe.architecture, recipe.pretraining.budget()) for recipe in recipes)
+        here = (len({family for family, _ in strata}), len({budget for _, budget in strata}), set(strata.values()))
+        lines: list[str] = []
+        for name, hypothesis in hypotheses.items():
+            wanted = hypothesis.design.bases
+            if wanted is not None and here != (wanted.families, wanted.budgets, {wanted.seeds}):
+                said = f"{wanted.families} families x {wanted.budgets} budgets x {wanted.seeds} seeds"
+                have = f"{here[0]} x {here[1]} x {' or '.join(map(str, sorted(here[2])))}"
+                rule = f"design.bases asks for {said}, and {', '.join(base.name for base in bases)} are {have}"
+                lines.append(f"hypotheses/{name}.yaml: {rule}. Name others with --models, or change the design.")
+        if lines:
+            raise DeclarationError(lines)
 
     def plan(
         self,

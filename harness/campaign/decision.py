@@ -10,18 +10,17 @@ from importlib.metadata import version
 
 from harness import __version__
 from harness.campaign.bench import Bench
-from harness.campaign.integrity import Integrity
+from harness.campaign.integrity import Integrity, Kind
 from harness.campaign.observed import Observed, estimand
 from harness.campaign.seeds import seeds_reached
 from harness.campaign.units import units
 from harness.decide import CellSample, Results, combined, decide, explored, item_variance, summary, untested
 from harness.plan import PlannedBase, RunSet, registration_hash
-from harness.record.verdict import CellSummary, Outcome, PredictionVerdict, Reason, Registered, Verdict
+from harness.record.verdict import SCHEMA, CellSummary, Outcome, PredictionVerdict, Reason, Registered, Verdict
 from harness.spec import Hypothesis
 from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 from harness.spec.protocol import prompts_per_update
 
-SCHEMA = 2
 FLOOR = 5.0
 """Standard errors of item sampling that a base must be above zero before a fall from it, or none, means anything."""
 LIBRARIES = ("numpy", "scipy", "statsmodels")
@@ -164,6 +163,7 @@ def _registered(evidence: Evidence) -> Registered:
         hash=registration_hash(evidence.hypothesis, evidence.bench.protocol),
         confirmatory=not costs,
         deviations=tuple(costs),
+        explored=any(deviation.kind is Kind.EXPLORED for deviation in integrity.deviations),
         held=evidence.held,
         notes=integrity.notes,
         violated=any(deviation.violation for deviation in integrity.deviations),

@@ -55,6 +55,12 @@ def schedule(hypothesis: Hypothesis, prediction: Prediction) -> tuple[int, ...]:
     return getattr(prediction, "looks", None) or hypothesis.design.schedule()
 
 
+def at_first(hypotheses: Mapping[str, Hypothesis], runs: RunSet) -> int:
+    """Return how many of the runs some prediction wants for its first look."""
+    firsts = {f"{name}/{p.id}": schedule(claim, p)[0] for name, claim in hypotheses.items() for p in claim.predictions}
+    return sum(any(run.index < firsts[reason] for reason in run.needed_by) for run in runs.runs)
+
+
 def _wanted(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> dict[str, int]:
     """Return the seeds that open predictions want next; empty where none is open."""
     if any(base.id in bench.failed for base in subject):

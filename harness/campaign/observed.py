@@ -23,7 +23,7 @@ from harness.spec import Cell, Hypothesis
 from harness.spec.code import is_code
 from harness.spec.measure import Grain
 from harness.spec.prediction import Association, CollapseProbability, Prediction
-from harness.store import inert_factors, invalid_runs, item_responses, query, responses
+from harness.store import MeasureError, inert_factors, invalid_runs, item_responses, query, responses
 from harness.store.code_measures import code_responses
 
 LAUNCHED = "peak_reward"
@@ -181,9 +181,19 @@ def _responses(
         else:
             said = responses(bench.store, measure, ids)
         values[measure] = {run_id: response.value for run_id, response in said.items()}
+        if measure in heads and heads[measure].bounded:
+            _keeps_its_word(measure, values[measure])
         if by_item and heads[measure].grain is Grain.ITEM:
             items[measure] = item_responses(bench.store, measure, ids)
     return values, items
+
+
+def _keeps_its_word(measure: str, values: Mapping[str, float]) -> None:
+    """Raise MeasureError where a measure that says `0 to 1` gave something else."""
+    for run_id, value in values.items():
+        if not 0 <= value <= 1:
+            rule = f"its first line says 0 to 1, and run {run_id} has {value:g}. Mend the statement or the line."
+            raise MeasureError([f"analysis/{measure}.sql:1 SQL: {rule}"])
 
 
 def estimand(bench: Bench, name: str):

@@ -33,7 +33,7 @@ def units(
         Unit(
             base=base.name,
             family=bench.protocol.bases[base.name].architecture,
-            budget=_budget(bench, base),
+            budget=bench.protocol.bases[base.name].pretraining.budget(),
             log2_tokens=tokens[base.id],
             x=tokens[base.id] if prediction.x == "log2_tokens" else x.get(base.id),
             a=seen[base.name].sample(arms["a"], prediction.measure, seeds, prediction.a.where),
@@ -42,12 +42,6 @@ def units(
         for base in bases
         if base.name in seen
     )
-
-
-def _budget(bench: Bench, base: PlannedBase) -> str:
-    recipe = bench.protocol.bases[base.name].pretraining
-    until = "" if recipe.until_accuracy is None else f", until {recipe.until_accuracy:g}"
-    return f"{recipe.steps} x {recipe.batch_size}{until}"
 
 
 def _log2_tokens(bench: Bench, base: PlannedBase) -> float:

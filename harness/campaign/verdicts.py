@@ -6,6 +6,7 @@ subject is one base, or, where the design combines bases, all that were asked fo
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from harness.campaign.bench import Bench
@@ -84,6 +85,7 @@ def of_base(runs: RunSet, base: PlannedBase) -> RunSet:
     return RunSet((base,), tuple(run for run in runs.runs if run.base.id == base.id))
 
 
+@lru_cache(maxsize=1)
 def decision_code() -> str:
     """Return the hash of the code that decides, so that a mended rule decides again."""
     package = Path(__file__).parent.parent

@@ -12,7 +12,8 @@ from harness.cli.session import Session, output_options, pass_session, protocol_
 from harness.spec import Hypothesis
 
 if TYPE_CHECKING:
-    from harness.decide.diagnosis import Diagnosis, Watch
+    from harness.decide.characteristics import Diagnosis
+    from harness.decide.diagnosis import Watch
     from harness.publish.diagnosis import Sought
 
 EVERY = 2.0
@@ -68,6 +69,7 @@ def command(
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     hypothesis = bench.hypotheses([name])[name]
+    _check(hypothesis, vary, target)
     task = _Task(bench, name, hypothesis, expected(bench, hypothesis), estimands(bench, hypothesis), sims, seed)
     watch = _watch(session)
     value, text = _by_value(task, vary, watch) if vary else _in_worlds(task, target, watch)
@@ -75,6 +77,18 @@ def command(
     said = {"hypothesis": name, "protocol": bench.protocol_name, "sims": sims, "seed": seed}
     session.emit({**said, **value}, f"{head}\n\n{text}")
     return 0
+
+
+def _check(hypothesis: Hypothesis, vary: Varied | None, target: float | None) -> None:
+    """Raise a mistake where --target could not be honoured."""
+    if target is None:
+        return
+    if vary is not None:
+        raise click.UsageError("--vary shows the designs named, --target seeks one. Give one of them.")
+    if hypothesis.model is None:
+        raise click.UsageError("--target: power is for the world of `model`, and none is declared. Declare one.")
+    if hypothesis.design.bases is not None:
+        raise click.UsageError("--target seeks seeds a cell, but bases decide an association. Vary design.bases.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ def _in_worlds(task: _Task, target: float | None, watch: "Watch") -> tuple[dict[
     from harness.publish.diagnosis import as_json, reading, tables
 
     decided = [p for p in task.hypothesis.predictions if p.role != "exploratory"]
-    worlds = [task.world, *others(task.world), *edges(decided, task.world)]
+    worlds = [task.world, *others(task.hypothesis, task.world), *edges(decided, task.world)]
     found = [_diagnosis(task, world, task.hypothesis, number, watch) for number, world in enumerate(worlds)]
     sought = _sought(task, found[0], target, watch)
     lines = reading(task.hypothesis, found, sought)
@@ -150,8 +164,8 @@ def _sought(task: _Task, declared: "Diagnosis", target: float | None, watch: "Wa
     from harness.decide.designs import ENOUGH, smallest_design
     from harness.publish.diagnosis import Sought
 
-    if task.hypothesis.model is None or not declared.claim.truth.supports:
-        return None
+    if task.hypothesis.model is None or task.hypothesis.design.bases is not None:
+        return None  # without a model there is no power, and seeds do not decide an association
     if target is None and declared.claim.correct.value >= ENOUGH:
         return None
     wanted, rng = target or ENOUGH, np.random.default_rng([task.seed, len("search")])

@@ -5,6 +5,7 @@ from collections import Counter
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.looks import at_first
 from harness.cli.campaign import asked
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import Difference, PlannedRun, RunSet, nearest
@@ -24,7 +25,8 @@ def command(
 ) -> int:
     """Show the runs that the claims NAME need (all claims without one); registers and executes nothing."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
-    runs = bench.foreseen(asked(bench, names), bench.bases(models))
+    hypotheses = asked(bench, names)
+    runs = bench.foreseen(hypotheses, bench.bases(models))
     if why is not None:
         return _why(session, bench, runs, why)
     there = {run.id for run in runs.runs if bench.run_job(run).state() is State.COMMITTED}
@@ -41,11 +43,12 @@ def command(
         for run in runs.runs
     ]
     bases = [{"base": base.name, "id": base.id, "state": str(bench.base_job(base).state())} for base in runs.bases]
-    session.emit({"bases": bases, "runs": listed}, _text(runs, there))
+    first = at_first(hypotheses, runs)
+    session.emit({"bases": bases, "runs": listed, "first_look": first}, _text(runs, there, first))
     return 0
 
 
-def _text(runs: RunSet, there: set[str]) -> str:
+def _text(runs: RunSet, there: set[str], first: int) -> str:
     asked_for = Counter(reason for run in runs.runs for reason in run.needed_by)
     cells = Counter((run.base.name, run.cell.slug()) for run in runs.runs)
     cached = Counter((run.base.name, run.cell.slug()) for run in runs.runs if run.id in there)
@@ -56,6 +59,8 @@ def _text(runs: RunSet, there: set[str]) -> str:
     lines += [f"{count:>4} runs for {reason}" for reason, count in asked_for.items()]
     late = Counter(run.block for run in runs.runs if run.block != CONFIRM)
     lines += [f"{count:>4} runs with fresh seeds ({block}): older ones had begun" for block, count in late.items()]
+    if first < len(runs.runs):
+        lines.append(f"{first:>4} runs for the first look; the rest only where a prediction is still open")
     saved = sum(asked_for.values()) - len(runs.runs)
     lines.append(
         f"{len(runs.runs)} runs in all on {len(runs.bases)} bases: {len(runs.runs) - len(there)} new, "

@@ -34,6 +34,7 @@ def command(
     """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore)
     hypotheses, bases = asked(bench, names), bench.bases(models)
+    bench.check_bases(hypotheses, bench.planned_bases(models))
     bench.register_shelf()  # before planning: a registration decides the seeds
     runs = bench.plan(hypotheses, bases)
     progress = execute(session, bench, runs, workers)

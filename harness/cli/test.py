@@ -60,6 +60,8 @@ def command(
     tables = [table for model in models if (table := adopted(session.store, model)) is not None]
     named = tuple(model for model in models if model not in {table.name for table in tables})
     bases = bench.planned_bases(named) if named or not tables else ()
+    if bases:
+        bench.check_bases(hypotheses, bases)
     if not no_run and bases:
         bench.register_shelf()  # before planning: a registration decides the seeds
     executed = 0 if no_run else _look_by_look(session, bench, hypotheses, bases, workers)

@@ -65,8 +65,13 @@ def declared(
     return World("declared", found, landmarks, n_items, scaling, bounded | ACCURACY, slope, model.sd)
 
 
-def others(world: World) -> tuple[World, ...]:
-    """Return the worlds beside the declared one; `pilot` only where means are accuracies and cells have its factors."""
+def others(hypothesis: Hypothesis, world: World) -> tuple[World, ...]:
+    """Return the worlds beside the declared one; `pilot` only where means are accuracies.
+
+    Of an association only the slope matters, so there is but `null`.
+    """
+    if hypothesis.design.bases is not None:
+        return (null(world),)
     found = [null(world), smooth(world), bimodal(world)]
     if all(0 <= behaves.mean <= 1 for behaves in world.cells.values()):
         found.append(pilot(world))

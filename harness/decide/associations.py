@@ -100,7 +100,7 @@ def _table(prediction: Association, units: Sequence[Unit]) -> _Table:
     sign = -1.0 if prediction.direction == "negative" else 1.0
     rows = [
         (sign * x, gap, "/".join(unit.family if by == "family" else unit.budget for by in prediction.strata), unit)
-        for unit in units
+        for unit in sorted(units, key=lambda unit: unit.base)  # an order that does not depend on the one given
         if (x := unit.log2_tokens if prediction.x == "log2_tokens" else unit.x) is not None
         and (gap := unit.gap) is not None
     ]

@@ -8,10 +8,8 @@ alpha, with its direction (Benjamini and Yekutieli 2005, JASA 100:71, on the dir
 """
 
 from collections.abc import Callable, Mapping, Sequence
-
-from scipy.stats import (  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
-    false_discovery_control,  # pyright: ignore[reportUnknownVariableType] - likewise
-)
+from dataclasses import replace
+from typing import Any, cast
 
 from harness.decide.prediction import (
     Results,
@@ -50,6 +48,7 @@ def decide(hypothesis: Hypothesis, prediction: Prediction, results: Results) -> 
     if prediction.kind != "association" and set(results.samples) != set(arms):
         given = sorted(results.samples)
         raise ValueError(f"{prediction.id}: samples of {given}, arms {sorted(arms)}. Give one sample an arm.")
+    results = replace(results, samples={name: results.samples[name] for name in arms if name in results.samples})
     rules = rules_of(hypothesis, prediction)
     found, terms = course(prediction, results, rules)
     ruling = figures(prediction, results, terms)
@@ -157,10 +156,17 @@ def explored(verdicts: Sequence[PredictionVerdict]) -> list[PredictionVerdict]:
     """
     tested = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNTESTED]
     ps = [min(1.0, 2 * min(v.p_support or 1.0, v.p_refute or 1.0)) for v in tested]
-    # Untyped in the library; it returns one number a p.
-    qs = [float(q) for q in false_discovery_control(ps, method="bh")] if ps else []
+    qs = _benjamini_hochberg(ps) if ps else []
     by_id = {verdict.id: q for verdict, q in zip(tested, qs, strict=True)}
     return [_suggestive(verdict, by_id[verdict.id]) if verdict.id in by_id else verdict for verdict in verdicts]
+
+
+def _benjamini_hochberg(ps: Sequence[float]) -> list[float]:
+    from statsmodels.stats import multitest  # pyright: ignore[reportMissingTypeStubs] - here, because it takes a second
+
+    # Untyped in the library; the second of what it returns is one adjusted p for each.
+    said = cast(Any, multitest.multipletests(ps, method="fdr_bh"))  # pyright: ignore[reportUnknownMemberType]
+    return [float(q) for q in said[1]]
 
 
 def _suggestive(verdict: PredictionVerdict, q: float) -> PredictionVerdict:

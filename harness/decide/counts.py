@@ -3,8 +3,9 @@
 Supported: the bound of every cell, at alpha, lies on the claimed side (an intersection-union test, no correction); or
 of the mean over the cells, where that is what was claimed. Refuted: the mean probability over the cells is shown, at
 refute_alpha, to lie on the other side; or one cell is, at refute_alpha / number of cells (Bonferroni, the first Holm
-step); or, where something was said to happen always, one run is shown to be an exception. The mean is about the average
-cell, from the pooled count. All are exact for runs that are independent within and between cells.
+step); or, where something was said to happen always, one run is shown to be an exception: there either of two ways may
+refute, so each is held to half of refute_alpha. The mean is about the average cell, from the pooled count. All are
+exact for runs that are independent within and between cells.
 
 The final number of runs is fixed and curtailed: with runs missing, the decision is taken twice at the planned
 number, as if all of them had the event and as if none had. Both outcomes move one way with each count, so two that
@@ -96,7 +97,7 @@ def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms:
         level = terms.refute_alpha / len(counts)
         refuting = any(against(clopper_pearson(*count, level)) for count in counts)
     else:
-        refuting = against(mean_bounds(counts, terms.refute_alpha))
+        refuting = against(mean_bounds(counts, _each_way(prediction, terms.refute_alpha)))
     return refuted(Refutation.OTHER_SIDE) if refuting else STRADDLES
 
 
@@ -128,13 +129,13 @@ def exceptions(
 ) -> int:
     """Return how many runs are shown to be exceptions: their accuracy, as sampled, lies beyond the event's limit.
 
-    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to refute_alpha / planned runs, so
-    that searching all of them costs nothing. More answers a problem do not count.
+    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to half of refute_alpha / planned runs,
+    so that searching all of them costs nothing. More answers a problem do not count.
     """
     limit = landmarks.collapsed_below if prediction.event == "collapsed" else landmarks.trained_above
     if limit is None:
         return 0
-    level = refute_alpha / sum(cell.planned for cell in cells)
+    level = _each_way(prediction, refute_alpha) / sum(cell.planned for cell in cells)
     high_is_exception = (prediction.event == "trained") == (prediction.direction == "below")
     found = 0
     for cell in cells:
@@ -145,6 +146,11 @@ def exceptions(
             else:
                 found += clopper_pearson(math.ceil(right), cell.n_items, level)[1] < limit
     return found
+
+
+def _each_way(prediction: CollapseProbability, refute_alpha: float) -> float:
+    """Return the level of each way to refute; what is said to happen always has two, its mean and an exception."""
+    return refute_alpha / 2 if prediction.quantifier == "always" else refute_alpha
 
 
 def rule(prediction: CollapseProbability, samples: Samples, terms: Terms, landmarks: Landmarks) -> Ruling:
@@ -175,7 +181,7 @@ def _more(prediction: CollapseProbability, cells: Sequence[CellSample], terms: T
 
 def _estimates(prediction: CollapseProbability, samples: Samples, terms: Terms) -> tuple[Estimate, ...]:
     counts = {name: (sample.n_event(prediction.event), sample.n_runs) for name, sample in samples.items()}
-    levels = (terms.alpha, terms.refute_alpha)
+    levels = (terms.alpha, _each_way(prediction, terms.refute_alpha))
     each = [
         _estimate(f"P({prediction.event}) {name}", [count], levels, "Clopper-Pearson") for name, count in counts.items()
     ]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.decide.diagnosis import Characteristics, Estimands, Rate, Watch, diagnose
+from harness.decide.characteristics import Characteristics, Rate
+from harness.decide.diagnosis import Estimands, Watch, diagnose
 from harness.decide.worlds import World
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.hypothesis_checks import check

@@ -5,10 +5,7 @@ decision is repeated here (declare, diagnose, redesign: Blair et al. 2019, Ameri
 Rates carry a Monte Carlo standard error. Runs are counted as they would be spent: look by look, a prediction that is
 settled wants no more, and cells are shared.
 
-A verdict is wrong where it supports and the truth is not in the support region, or refutes and the truth is not in the
-refute region. On an edge that both regions share either verdict is wrong, though beside it only one could be; so the
-two rates are kept apart and the larger one is reported. Exploratory predictions are never supported or refuted, and
-are left out; so is a base at the floor.
+Exploratory predictions are never supported or refuted, and are left out; so is a base at the floor.
 """
 
 import math
@@ -18,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.decide import cliff, means, truth
+from harness.decide.characteristics import CLAIM, Characteristics, Diagnosis, Rate
 from harness.decide.claim import rules_of, together
 from harness.decide.contrasts import ContrastFit, contrast
 from harness.decide.counts import clopper_pearson
@@ -32,8 +30,6 @@ from harness.spec.adapter import Cell
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
 
-CLAIM = "claim"
-"""Stands in place of a prediction's id for all primary predictions together."""
 NO_INTERVAL = (Reason.NO_RUNS, Reason.TOO_FEW, Reason.NO_INFORMATION, Reason.OFF_SCALE, Reason.MIXED_CELLS)
 """Where no interval may decide."""
 
@@ -41,76 +37,6 @@ Watch = Callable[[str, int, int], None]
 """Told a world's name, how many of its simulations are done, and of how many."""
 Estimands = Mapping[str, Estimand]
 """The authors' functions, by the name in the declaration."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of simulations."""
-
-    events: int
-    of: int
-
-    @property
-    def value(self) -> float:
-        """The share, 0 to 1."""
-        return self.events / self.of
-
-    @property
-    def se(self) -> float:
-        """Its Monte Carlo standard error, with Laplace's share so that it is never zero."""
-        p = (self.events + 1) / (self.of + 2)
-        return math.sqrt(p * (1 - p) / self.of)
-
-
-@dataclass(frozen=True, slots=True)
-class Characteristics:
-    """How one prediction, or the claim, came out over all simulations."""
-
-    id: str
-    """Of the prediction; `claim` for all primary ones together."""
-    role: str
-    truth: Truth
-    supported: Rate
-    refuted: Rate
-    open: Rate
-    """Inconclusive or untested."""
-    coverage: Rate | None
-    """How often an interval that may decide, at twice alpha, holds the truth; None where the kind has none here."""
-    seeds: float
-    """Seeds a cell until it is settled, on average; of the claim, until all its predictions are."""
-
-    @property
-    def wrong(self) -> Rate:
-        """How often the verdict was wrong; on a shared edge, in the worse direction."""
-        nothing = Rate(0, self.supported.of)
-        supported = nothing if self.truth.supports else self.supported
-        refuted = nothing if self.truth.refutes else self.refuted
-        return max(supported, refuted, key=lambda rate: rate.events)
-
-    @property
-    def correct(self) -> Rate:
-        """How often the verdict was the one that the truth asks for."""
-        if not (self.truth.supports or self.truth.refutes):
-            return self.open
-        right = [(self.truth.supports, self.supported), (self.truth.refutes, self.refuted)]
-        return Rate(sum(rate.events for holds, rate in right if holds), self.supported.of)
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """A declaration in one world."""
-
-    world: str
-    edge_of: str
-    """Id of the prediction that the world is an edge of; empty for other worlds."""
-    predictions: tuple[Characteristics, ...]
-    claim: Characteristics
-    runs: float
-    """Runs spent, on average, on one base or on all that the design combines."""
-    runs_se: float
-    """Monte Carlo standard error of `runs`."""
-    planned: int
-    """Runs if no prediction settles early."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 There a verdict is wrong as often as it ever is, so these worlds check the levels. Of many ways to put an estimand on
 its edge the least favourable one that is simple is taken: for support of a claim about each cell, one cell at the edge
-and the others where they are; for its refutation, all of them at the edge; for a contrast, the first arm that can be
-moved there is moved; for a cliff, the rank inside, or the total drop.
+and the others as declared, or there too where that is not on the claimed side; for its refutation, all of them at the
+edge; for a contrast, the first arm that can be moved there is moved; for a cliff, the rank inside, or the total drop.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,8 +28,9 @@ def support_edge(prediction: Prediction, declared: World) -> World | None:
     match prediction:
         case CollapseProbability():
             arms = list(prediction.cells(declared.scaling).values())
-            each = prediction.quantifier == "each_cell"
-            cells = _at_probability(prediction, arms[-1:] if each else arms, declared)
+            if prediction.quantifier == "each_cell":
+                arms = [cell for cell in arms if cell == arms[-1] or not _claimed(prediction, cell, declared)]
+            cells = _at_probability(prediction, arms, declared)
         case Cliff():
             cells = _share_edge(prediction, declared)
         case Association():
@@ -95,6 +96,12 @@ def _at_probability(prediction: CollapseProbability, cells: list[Cell], world: W
     return found
 
 
+def _claimed(prediction: CollapseProbability, cell: Cell, world: World) -> bool:
+    """Return whether a cell is on the claimed side already."""
+    p = truth.probability(world, cell, prediction.event)
+    return p > prediction.probability if prediction.direction == "above" else p < prediction.probability
+
+
 def _nearest(prediction: Contrast, world: World) -> float:
     where, value = means.regions(prediction, world.landmarks), truth.contrast(prediction, world)
     finite = [edge for edge in (where.support_above, where.support_below) if abs(edge) < float("inf")]
@@ -115,12 +122,20 @@ def _moved(prediction: Contrast, world: World, edge: float) -> Mapping[Cell, Beh
         def beyond(mean: float, changed: Callable[[float], dict[Cell, Behaviour]] = with_mean) -> float:
             return truth.contrast(prediction, replace(world, cells=changed(mean))) - edge
 
-        far = REACH * max(abs(behaves.mean), 1.0)
-        ends = (0.0, 1.0) if prediction.measure in world.bounded else (behaves.mean - far, behaves.mean + far)
+        ends = _span(prediction, world, behaves)
         if beyond(ends[0]) * beyond(ends[1]) < 0:
             # Without full_output the result is the root alone; the inferred type also has the pair.
             return with_mean(float(brentq(beyond, *ends, xtol=1e-14)))  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]
     return None
+
+
+def _span(prediction: Contrast, world: World, behaves: Behaviour) -> tuple[float, float]:
+    """Return between which means an edge is sought; for a logarithm, those at which no run gives zero or less."""
+    bounded, far = prediction.measure in world.bounded, REACH * max(abs(behaves.mean), 1.0)
+    low, high = (0.0, 1.0) if bounded else (behaves.mean - far, behaves.mean + far)
+    if prediction.scale == "log_ratio":  # of 40 expected events, none happens with probability 4e-18
+        low = 3 * behaves.sd + (40 / world.n_items if bounded else abs(behaves.mean) / far)
+    return low, high
 
 
 def _share_edge(prediction: Cliff, world: World) -> Mapping[Cell, Behaviour] | None:

@@ -78,16 +78,21 @@ def find(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landma
     failed = _failed(prediction, samples, landmarks)
     if failed is not None:
         return failed
-    where = regions(prediction, landmarks)
-    lowest, highest = (_fit(prediction, samples, side) for side in ("low", "high"))
+    where, fit, missing = (
+        regions(prediction, landmarks),
+        contrast_of(prediction, samples),
+        missing_runs(samples.values()),
+    )
+    # Without missing runs both worst cases are the contrast itself, and fitting is most of what a simulation costs.
+    lowest, highest = (_fit(prediction, samples, side) if missing else fit for side in ("low", "high"))
     if _inside(where, terms.low(lowest, terms.alpha), terms.high(highest, terms.alpha)):
         return SUPPORTED
     level = terms.refute_alpha / _ways(where)
     if terms.high(highest, level) < where.refute_below:
-        return refuted(_how(prediction, contrast_of(prediction, samples).estimate, below=True))
+        return refuted(_how(prediction, fit.estimate, below=True))
     if terms.low(lowest, level) > where.refute_above:
-        return refuted(_how(prediction, contrast_of(prediction, samples).estimate, below=False))
-    return open_because(Reason.MISSING_RUNS) if missing_runs(samples.values()) else STRADDLES
+        return refuted(_how(prediction, fit.estimate, below=False))
+    return open_because(Reason.MISSING_RUNS) if missing else STRADDLES
 
 
 def futile(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landmarks, threshold: float) -> bool:

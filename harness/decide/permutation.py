@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -266,11 +267,18 @@ def _permuted_sums(strata: Sequence[tuple[int, Statistic]], rng: np.random.Gener
     sums = np.zeros((1, 1))
     for size, statistic in strata:
         if exact:  # every order of this stratum with every one of those before
-            terms = statistic(np.array(list(itertools.permutations(range(size))), np.intp))
+            terms = statistic(_all_orders(size))
             sums = (sums[:, None] + terms).reshape(-1, terms.shape[1])
         else:
             sums = sums + statistic(_drawn_orders(size, rng))
     return sums, exact
+
+
+@lru_cache(maxsize=8)
+def _all_orders(size: int) -> Orders:
+    orders = np.array(list(itertools.permutations(range(size))), np.intp)
+    orders.setflags(write=False)
+    return orders
 
 
 def _drawn_orders(size: int, rng: np.random.Generator) -> Orders:

@@ -32,7 +32,7 @@ truth."""
 VERY_MANY = 4000
 """Runs a cell whose estimate is taken as the truth of an author's own estimand."""
 NEGLIGIBLE = 1e-12
-"""Probability below which an accuracy is left out of an expectation: a logarithm of zero would void it."""
+"""Probability below which an accuracy, or a label, does not happen: a logarithm of zero would void an expectation."""
 NEVER = 1e-6
 """Probability below which an exception to `always` counts as impossible."""
 
@@ -101,7 +101,7 @@ def mean(world: World, arm: Arm, measure: str, scale: str = "raw") -> float:
     chance, at = _chance(world, arm.cell(world.scaling))
     if arm.where is not None:
         chance = np.where([world.landmarks.label(float(x)) == arm.where for x in at], chance, 0.0)
-    if not chance.sum():
+    if chance.sum() <= NEGLIGIBLE:
         return float("nan")
     happens = chance > NEGLIGIBLE
     return float(chance[happens] @ _scaled(at[happens], scale, world.n_items) / chance.sum())

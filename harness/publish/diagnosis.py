@@ -1,15 +1,16 @@
 """A diagnosis as text: one table a world, the edges of all predictions in one, and what they come to in sentences.
 
-Every rate stands with its Monte Carlo standard error. `truth` is the region that the estimand lies in, `wrong` how often
-a verdict contradicts it, `coverage` how often an interval that may decide holds it, `seeds` how many a cell it took.
+Every rate stands with its Monte Carlo standard error. `truth` is the region that the estimand lies in, `wrong` is how
+often a verdict contradicts it, `coverage` how often an interval that may decide holds it, `seeds` how many a cell it
+took.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.decide.characteristics import CLAIM, Characteristics, Diagnosis, Rate
 from harness.decide.designs import ENOUGH, MOST_SEEDS, Found
-from harness.decide.diagnosis import CLAIM, Characteristics, Diagnosis, Rate
 from harness.publish.numbers import MISSING, short
 from harness.spec import Hypothesis
 

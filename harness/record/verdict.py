@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+SCHEMA = 2
+"""Version of a verdict's fields; files of another version are left alone, and what they say is decided again."""
+
 
 class Outcome(StrEnum):
     """What a prediction or a hypothesis came to."""
@@ -188,6 +191,8 @@ class Registered(_Record):
     confirmatory: bool
     deviations: tuple[str, ...]
     """What costs the label: changed since registration, or older than it; empty when nothing does."""
+    explored: bool = False
+    """Whether its runs were asked for as an exploration."""
     held: tuple[str, ...] = ()
     """What was checked of the runs that count, and holds."""
     notes: tuple[str, ...] = ()

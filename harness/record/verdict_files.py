@@ -2,10 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 
 from harness.record.atomic import write_text
 from harness.record.layout import Store
-from harness.record.verdict import Verdict
+from harness.record.verdict import SCHEMA, Verdict
 
 
 def save(store: Store, verdict: Verdict) -> None:
@@ -18,7 +19,7 @@ def save(store: Store, verdict: Verdict) -> None:
 def load(store: Store, protocol: str, hypothesis: str, base: str, inputs: str) -> Verdict | None:
     """Return the verdict that was decided on these inputs, or None."""
     path = store.verdicts / protocol / _name(hypothesis, base, inputs)
-    return Verdict.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return _read(path) if path.is_file() else None
 
 
 def renew(store: Store, verdict: Verdict) -> None:
@@ -28,11 +29,16 @@ def renew(store: Store, verdict: Verdict) -> None:
 
 
 def latest(store: Store, hypothesis: str | None = None) -> list[Verdict]:
-    """Return the newest verdict of each hypothesis, base and protocol, in the order of their names."""
-    newest: dict[tuple[str, str, str], tuple[float, Verdict]] = {}
+    """Return the newest verdict of each hypothesis, base and protocol, explorations apart, in the order of their names.
+
+    Files of another version of the fields are passed over.
+    """
+    newest: dict[tuple[str, str, str, bool], tuple[float, Verdict]] = {}
     for path in sorted(store.verdicts.glob("*/*.json")):
-        verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
-        key = (verdict.hypothesis, verdict.protocol, verdict.base)
+        verdict = _read(path)
+        if verdict is None:
+            continue
+        key = (verdict.hypothesis, verdict.protocol, verdict.base, verdict.registered.explored)
         time = os.stat(path).st_mtime
         if hypothesis in (None, verdict.hypothesis) and (key not in newest or newest[key][0] <= time):
             newest[key] = (time, verdict)
@@ -47,6 +53,12 @@ def text(verdict: Verdict) -> str:
 def as_json(verdict: Verdict) -> dict[str, object]:
     """Return a verdict as plain values."""
     return verdict.model_dump(mode="json")
+
+
+def _read(path: Path) -> Verdict | None:
+    content = path.read_text(encoding="utf-8")
+    said = json.loads(content)
+    return Verdict.model_validate_json(content) if said.get("schema_version") == SCHEMA else None
 
 
 def _name(hypothesis: str, base: str, inputs: str) -> str:

@@ -53,6 +53,11 @@ class Pretraining(Declared):
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
     seed: Annotated[int, Field(ge=0, lt=2**31)]
 
+    def budget(self) -> str:
+        """Return what the recipe lets a base train on, in words: bases of equal budget are compared with each other."""
+        until = "" if self.until_accuracy is None else f", until {self.until_accuracy:g}"
+        return f"{self.steps} x {self.batch_size}{until}"
+
 
 class BaseRecipe(Declared):
     """A base model: an architecture of a shape, pre-trained deterministically from a seed."""

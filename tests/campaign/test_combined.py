@@ -24,6 +24,8 @@ predictions:
      direction: positive, strata: [family], margin: 0.02, a: {rank: 8}, b: {rank: 128}}
 """
 
+OFFSET = {"llama": 0.0, "qwen": 0.01, "olmo": 0.02}
+"""By how much a family's bases, and their gaps, lie above those of the first."""
 ARCHITECTURE = {"llama": "llama", "qwen": "qwen3", "olmo": "olmo2"}
 
 
@@ -52,9 +54,9 @@ def filled(made: "Made", slope: float) -> Verdict:
     hypotheses, bases = bench.hypotheses(["goes"]), bench.planned_bases(())
     while (now := due(bench, hypotheses, bases)) is not None:
         for base in now.runs.bases:
-            made.base(base, 0.26 + 0.04 * int(base.name[-1]))
+            made.base(base, 0.26 + 0.04 * int(base.name[-1]) + OFFSET[base.name[:-1]])
         for run in now.runs.runs:
-            gap = 0.1 + slope * number(run) + 0.002 * (not run.base.name.startswith("llama")) + 0.001 * run.index
+            gap = 0.1 + slope * number(run) + OFFSET[run.base.name[:-1]] + 0.001 * run.index
             made.run(run, round(0.3 + gap * (run.cell.adapter.rank == 8), 3))
     return verdict_on(bench, "goes", hypotheses["goes"], bases)
 
@@ -116,3 +118,17 @@ def test_asked_for_as_exploratory_it_says_underpowered_by_design(made: "Made") -
     assert said.attainable_p == pytest.approx(1 / 6)
     assert str(said.reason) == "underpowered by design"
     assert verdict.outcome is Outcome.SUPPORTED  # within families, which is what was claimed
+
+
+def test_other_bases_than_the_design_combines_are_refused(made: "Made") -> None:
+    families(made)
+    made.declare("hypotheses/goes.yaml", CLAIM)
+    bench = made.bench()
+    claims, bases = bench.hypotheses(["goes"]), bench.planned_bases(())
+    bench.check_bases(claims, bases)
+    with pytest.raises(
+        DeclarationError, match=r"asks for 2 families x 1 budgets x 4 seeds, and .* are 2 x 1 x 3 or 4\."
+    ):
+        bench.check_bases(claims, bases[:-1])
+    with pytest.raises(DeclarationError, match="are 1 x 1 x 4"):
+        bench.check_bases(claims, bases[:4])

@@ -1,13 +1,16 @@
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
 
-from harness.decide import CellSample, ContrastFit, contrast
-from harness.decide.contrasts import item_variance, region, worst_case
-from harness.record.verdict import Outcome, RunLabel
+from harness.decide import CellSample, item_variance
+from harness.decide.contrasts import ContrastFit, contrast, worst_case
+from harness.decide.scales import bounds, on_scale, variance_floor
+from harness.record.verdict import RunLabel
+from harness.spec.prediction import Scale
 
 DIFFERENCE = (1.0, -1.0)
 
@@ -100,19 +103,17 @@ def test_one_run_shows_no_spread() -> None:
     assert limits(contrast(DIFFERENCE, [A, cell([0.3])])) == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "outcome"),
-    [
-        (0.21, 0.5, Outcome.SUPPORTED),
-        (0.20, 0.5, Outcome.INCONCLUSIVE),
-        (-0.5, 0.1, Outcome.INCONCLUSIVE),
-        (-0.5, 0.09, Outcome.REFUTED),
-        (0.12, 0.18, Outcome.INCONCLUSIVE),
-        (-math.inf, math.inf, Outcome.INCONCLUSIVE),
-    ],
-)
-def test_an_interval_decides_only_inside_a_region(low: float, high: float, outcome: Outcome) -> None:
-    assert region(low, high, support_above=0.2, refute_below=0.1) is outcome
+def test_a_fit_knows_the_runs_that_carry_it() -> None:
+    # 1 / (1/5 + 1/4) = 20/9 and 4 + 3 degrees of freedom; half the weights carry four times as much.
+    fit = contrast(DIFFERENCE, [A, B])
+    assert (fit.n_eff, fit.pooled_df) == pytest.approx((20 / 9, 7))
+    assert contrast((0.5, -0.5), [A, B]).n_eff == pytest.approx(80 / 9)
+
+
+def test_runs_that_do_not_vary_show_no_spread_where_sampling_is_unknown() -> None:
+    still = [CellSample(np.full(5, x), (RunLabel.TRAINED,) * 5, 10, 5, bounded=False) for x in (0.1, 0.3)]
+    fit = contrast(DIFFERENCE, still)
+    assert (fit.estimate, fit.se) == (pytest.approx(-0.2), math.inf)
 
 
 def test_without_missing_runs_the_worst_case_is_the_fit() -> None:
@@ -138,3 +139,57 @@ def test_worst_case_limits_enclose_those_of_every_completion() -> None:
         whole = [cell([*a.values, fill[0], fill[1]]), cell([*b.values, fill[2]])]
         ends = limits(contrast(DIFFERENCE, whole))
         assert low <= ends[0] and ends[1] <= high
+
+
+@pytest.mark.parametrize("scale", ["logit", "raw"])
+def test_worst_case_limits_enclose_every_completion_on_each_bounded_scale(scale: Scale) -> None:
+    rng = np.random.default_rng(8)
+    a, b = cell([0.9, 0.88, 0.93], planned=5, n_items=100), cell([0.02, 0.0, 0.05], n_items=100)
+    low = worst_case(DIFFERENCE, [a, b], "low", scale).low(0.05)
+    high = worst_case(DIFFERENCE, [a, b], "high", scale).high(0.05)
+    for fill in np.vstack([list(itertools.product((0.0, 1.0), repeat=2)), rng.uniform(size=(200, 2))]):
+        fit = contrast(DIFFERENCE, [cell([*a.values, *fill], n_items=100), b], scale)
+        assert low <= fit.low(0.05) and fit.high(0.05) <= high
+    assert -math.inf < low < high < math.inf
+
+
+@pytest.mark.parametrize("sample", [cell([0.5] * 5, planned=6), cell([0.5, 0.6, 0.7], planned=4)])
+def test_nothing_bounds_what_is_missing_of_a_ratio_or_of_a_selection(sample: CellSample) -> None:
+    picked = replace(sample, selected=True)
+    unbounded = replace(sample, bounded=False)
+    for fit in (
+        worst_case((1,), [sample], "low", "log_ratio"),
+        worst_case((1,), [picked], "low"),
+        worst_case((1,), [unbounded], "high"),
+    ):
+        assert (fit.se, fit.low(0.05), fit.high(0.05)) == (math.inf, -math.inf, math.inf)
+
+
+# Scales.
+
+
+def test_responses_on_their_scales() -> None:
+    sample = cell([0.25, 0.5, 1.0], n_items=4)
+    assert on_scale(sample, "raw").tolist() == [0.25, 0.5, 1.0]
+    assert on_scale(sample, "log_ratio") == pytest.approx([-2 * math.log(2), -math.log(2), 0])
+    assert on_scale(sample, "logit") == pytest.approx([math.log(1.5 / 3.5), 0, math.log(4.5 / 0.5)])
+    assert not np.isfinite(on_scale(cell([0.0, 0.5]), "log_ratio")).all()
+
+
+@pytest.mark.parametrize("scale", ["raw", "log_ratio", "logit"])
+def test_the_variance_floor_is_the_sampling_variance_on_each_scale(scale: Scale) -> None:
+    # A run answers 400 problems, each right with probability .3: the variance of the transformed share, simulated, is
+    # within 2 % of the floor at .3.
+    shares = np.random.default_rng(1).binomial(400, 0.3, 200_000) / 400
+    drawn = CellSample(shares, (RunLabel.NO_GAIN,) * shares.size, 400, shares.size)
+    variance = float(on_scale(drawn, scale).var())
+    assert variance_floor(cell([0.3, 0.3], n_items=400), scale) == pytest.approx(variance, rel=0.02)
+    assert variance_floor(replace(cell([0.3]), bounded=False), scale) == 0
+
+
+def test_only_a_bounded_scale_has_ends() -> None:
+    sample = cell([0.5], n_items=99)
+    assert bounds(sample, "raw") == (0, 1)
+    assert bounds(sample, "logit") == pytest.approx((-math.log(199), math.log(199)))
+    assert bounds(sample, "log_ratio") is None
+    assert bounds(replace(sample, bounded=False), "raw") is None

@@ -1,14 +1,17 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from harness.decide import CellSample, label, summary
+from harness.decide import CellSample, Landmarks, label, summary
 from harness.record.verdict import RunLabel
 
 C, D, N, T = RunLabel.COLLAPSED, RunLabel.DEGRADED, RunLabel.NO_GAIN, RunLabel.TRAINED
 
 
-def cell(values: list[float], labels: list[RunLabel], planned: int | None = None) -> CellSample:
-    return CellSample(np.array(values), tuple(labels), n_items=200, planned=len(values) if planned is None else planned)
+def cell(values: list[float], labels: list[RunLabel], planned: int | None = None, **more: Any) -> CellSample:
+    planned = len(values) if planned is None else planned
+    return CellSample(np.array(values), tuple(labels), n_items=200, planned=planned, **more)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,65 @@ def test_summary_reports_the_cell_as_observed() -> None:
 
 def test_summary_of_few_runs_leaves_out_what_they_do_not_show() -> None:
     assert (summary("x", cell([], [], 3)).mean, summary("x", cell([0.5], [T], 3)).sd) == (None, None)
+
+
+def test_landmarks_label_a_run_where_all_are_known() -> None:
+    known = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.5)
+    assert [known.label(x) for x in (0.05, 0.1, 0.4, 0.6)] == [C, D, N, T]
+    assert Landmarks().label(0.5) is Landmarks(0.4, 0.1).label(0.5) is None
+
+
+def test_the_first_seeds_are_a_sample_of_their_own() -> None:
+    items = np.arange(12.0).reshape(4, 3)
+    whole = cell(
+        [0.1, 0.2, 0.3, 0.4], [C, D, N, T], 8, seeds=(0, 2, 3, 6), items=items, launched=(True, None, None, None)
+    )
+    early = whole.first(4)
+    assert (early.values.tolist(), early.labels, early.seeds) == ([0.1, 0.2, 0.3], (C, D, N), (0, 2, 3))
+    assert (early.planned, early.missing, early.launched) == (4, 1, (True, None, None))
+    assert early.items is not None and early.items.tolist() == items[:3].tolist()
+    assert whole.first(8) is whole
+    assert whole.first(7, planned=10).missing == 6
+    assert whole.first(0, planned=3).n_runs == 0
+
+
+def test_the_first_seeds_of_a_selection_leave_out_the_later_others() -> None:
+    # Eight seeds, of which 1, 4 and 5 collapsed and 3 has no result.
+    picked = cell([0.01, 0.02, 0.03], [C, C, C], 8, seeds=(1, 4, 5), selected=True, others=(0, 2, 6, 7))
+    assert (picked.n_runs, picked.missing) == (3, 1)
+    early = picked.first(3)
+    assert (early.n_runs, early.others, early.missing, early.selected) == (1, (0, 2), 0, True)
+    assert picked.first(5).missing == 1
+
+
+def test_responses_that_are_no_shares_may_be_any_finite_number() -> None:
+    assert cell([-3.0, 400.0], [T, T], bounded=False).values.tolist() == [-3.0, 400.0]
+    with pytest.raises(ValueError, match=r"not finite\. Leave runs without a response out"):
+        cell([float("inf")], [T], bounded=False)
+
+
+def test_items_are_one_row_a_run() -> None:
+    with pytest.raises(ValueError, match=r"items of shape \(3, 2\) with 2 runs"):
+        cell([0.5, 0.6], [T, T], items=np.zeros((3, 2)))
+
+
+def test_seeds_are_one_a_run() -> None:
+    with pytest.raises(ValueError, match="Give one of each a run"):
+        cell([0.5, 0.6], [T, T], seeds=(0,))
+
+
+def test_what_was_not_selected_takes_room_in_the_plan() -> None:
+    with pytest.raises(ValueError, match="planned 3 with 4 runs"):
+        cell([0.5, 0.6], [T, T], planned=3, selected=True, others=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("labels", "launched", "count"),
+    # How many of the collapsed runs had gained reward first: of none, of one that nobody knows about, and known.
+    [([T, T], (True, False), None), ([C, C], (True, None), None), ([C, C], (True, False), 1), ([C, C], (), None),
+     ([C, T], (False, None), 0)],
+)  # fmt: skip
+def test_summary_says_whether_collapse_came_after_a_launch(
+    labels: list[RunLabel], launched: tuple[bool | None, ...], count: int | None
+) -> None:
+    assert summary("x", cell([0.1, 0.2], labels, launched=launched)).launched == count

@@ -1,5 +1,6 @@
 from harness.publish.card import WIDTH, card
 from harness.record.verdict import (
+    SCHEMA,
     CellSummary,
     EffectSize,
     Estimate,
@@ -62,7 +63,7 @@ def verdict(
     outcome: Outcome = Outcome.SUPPORTED, deviations: tuple[str, ...] = (), missing: int = 0, **changes: object
 ) -> Verdict:
     said = Verdict(
-        schema_version=1,
+        schema_version=SCHEMA,
         hypothesis="rank-collapse",
         title="Rank collapse",
         claim="Runs survive at low rank.",

@@ -80,6 +80,21 @@ def test_what_is_the_newest_already_is_not_touched(tmp_path: Path, verdict: Verd
     assert path.stat().st_mtime_ns == before
 
 
+def test_explorations_are_kept_apart(tmp_path: Path, verdict: Verdict) -> None:
+    store = Store(tmp_path)
+    explored = verdict.registered.model_copy(update={"explored": True, "confirmatory": False})
+    save(store, verdict)
+    save(store, verdict.model_copy(update={"registered": explored, "inputs": "b" * 64}))
+    assert [found.registered.explored for found in latest(store)] == [False, True]
+
+
+def test_a_file_of_another_version_is_passed_over(tmp_path: Path, verdict: Verdict) -> None:
+    store = Store(tmp_path)
+    save(store, verdict.model_copy(update={"schema_version": 1}))
+    assert latest(store) == []
+    assert load(store, verdict.protocol, verdict.hypothesis, verdict.base, verdict.inputs) is None
+
+
 def test_an_empty_store_has_none(tmp_path: Path) -> None:
     assert latest(Store(tmp_path / "absent")) == []
 
