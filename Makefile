@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: verdict test check format wheel clean
+.PHONY: verdict test calibration check format wheel clean
 
 verdict: $(VENV)/.installed
 	$(BIN)/harness test rank-collapse
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+calibration: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/calibration.py --quick
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

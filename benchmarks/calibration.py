@@ -39,13 +39,16 @@ from scipy.stats import binom  # pyright: ignore[reportMissingTypeStubs] - likew
 
 from harness.decide import CellSample, Landmarks, Results, Unit, course, decide, explored, label, means, rules_of
 from harness.decide.claim import together
-from harness.decide.prediction import assumptions, figures
+from harness.decide.counts import mean_bounds
+from harness.decide.prediction import assumptions, figures, seen
 from harness.decide.terms import Terms
-from harness.record.verdict import Estimate, Outcome, RunLabel
+from harness.record.verdict import Outcome, RunLabel
 from harness.spec.hypothesis import Hypothesis
-from harness.spec.prediction import Association, Contrast, Prediction
+from harness.spec.prediction import Association, CollapseProbability, Contrast, Prediction
 
 Floats = NDArray[np.float64]
+Limits = tuple[float | None, float | None]
+"""A lower and an upper limit; None is unbounded."""
 World = Callable[[np.random.Generator, int, Prediction, int], Iterator[Results]]
 """From a generator, a number of data sets, the prediction and its runs a cell to that many data sets."""
 
@@ -126,12 +129,12 @@ class Setting:
         prediction = hypothesis.predictions[0]
         rules = rules_of(hypothesis, prediction)
         outcomes, covered = list[Outcome](), list[tuple[bool, ...]]()
-        for i, results in enumerate(drawn(self.world, rng, sets, prediction, rules.sizes[-1])):
+        for number, results in enumerate(drawn(self.world, rng, sets, prediction, rules.sizes[-1])):
             found, terms = course(prediction, results, rules)
             outcomes.append(found.outcome)
-            if self.truth is not None and i % self.every == 0:
-                shown = estimates(prediction, results, terms)
-                covered.append(tuple(contains(e, t) for e, t in zip(shown, self.truth, strict=False)))
+            if self.truth is not None and number % self.every == 0:
+                shown = limits(prediction, results, terms)
+                covered.append(tuple(contains(i, t) for i, t in zip(shown, self.truth, strict=False)))
         levels = {Outcome.SUPPORTED: rules.alpha, Outcome.REFUTED: rules.refute_alpha}
         wrong = [
             Check(str(o), outcomes.count(o) / sets, sets, levels[o] if self.asserted else None) for o in self.wrong
@@ -215,17 +218,21 @@ def drawn(world: World, rng: np.random.Generator, sets: int, prediction: Predict
         yield from world(rng, min(CHUNK, sets - begun), prediction, runs)
 
 
-def estimates(prediction: Prediction, results: Results, terms: Terms) -> tuple[Estimate, ...]:
-    """Return the intervals that a card would show; of a contrast without its effect sizes, which take longer."""
+def limits(prediction: Prediction, results: Results, terms: Terms) -> list[Limits]:
+    """Return the intervals that a card would show, without what else it would show, which takes longer."""
+    samples = seen(results, terms)
     if isinstance(prediction, Contrast):
-        samples = {name: sample.first(terms.look.runs) for name, sample in results.samples.items()}
-        return (means.mean_estimate("", "", means.contrast_of(prediction, samples), terms),)
-    return figures(prediction, results, terms).estimates
+        fit = means.contrast_of(prediction, samples)
+        return [(terms.low(fit, terms.alpha), terms.high(fit, terms.alpha))]
+    if isinstance(prediction, CollapseProbability):
+        tallies = [(sample.n_event(prediction.event), sample.n_runs) for sample in samples.values()]
+        return [*(mean_bounds([tally], terms.alpha) for tally in tallies), mean_bounds(tallies, terms.alpha)]
+    return [(estimate.low, estimate.high) for estimate in figures(prediction, results, terms).estimates]
 
 
-def contains(estimate: Estimate, truth: float) -> bool:
+def contains(interval: Limits, truth: float) -> bool:
     """Return whether the two-sided interval holds a number; rounding of the truth does not count."""
-    low, high = estimate.low, estimate.high
+    low, high = interval
     return (low is None or low <= truth + 1e-12) and (high is None or truth - 1e-12 <= high)
 
 
@@ -391,7 +398,7 @@ def contrasts() -> Iterator[Setting]:
                 centres = [centre + shift * weight for weight in weights]
                 world = problems(centres, spreads) if scale == "items" else arms(centres, spreads, scale)
                 said = f"{fields['kind']}, {scale}, sd {ratio}:1, {name}, truth {edge:+.3g}"
-                quick = (1000 if name in ("n=3", "n=8") else 500) // (1 if scale == "raw" else 2)
+                quick = (1500 if name in ("n=3", "n=8") else 750) // (1 if scale == "raw" else 2)
                 yield Setting(said, {**fields, **declared}, DESIGNS[name], world, (edge,), quick=quick)
 
 
@@ -417,7 +424,7 @@ def cliffs() -> Iterator[Setting]:
         if name != "3,5,8" and (ratio == 3 or what in ("share at .8", "two shares at .5")):
             world = arms(centres, [0.025 * (ratio if i % 2 else 1) for i in range(4)])
             said = f"cliff, {what}, sd {ratio}:1, {name}"
-            yield Setting(said, {**base, **more}, design, world, truth, quick=400, every=4)
+            yield Setting(said, {**base, **more}, design, world, truth, quick=500, every=5)
 
 
 def counts() -> Iterator[Setting]:

@@ -23,9 +23,9 @@ import numpy as np
 from harness.campaign.adopted import adopt_table, verdict_on_table
 from harness.campaign.bench import Bench
 from harness.campaign.expected import expected
-from harness.decide.alternatives import others
-from harness.decide.diagnosis import Diagnosis, Rate, diagnose
-from harness.decide.worlds import Drawn, World, draw
+from harness.decide.diagnosis.alternatives import others
+from harness.decide.diagnosis.simulation import Diagnosis, Rate, diagnose
+from harness.decide.diagnosis.worlds import Drawn, World, draw
 from harness.record.adopted import adopted
 from harness.record.layout import Store
 from harness.record.verdict import Outcome, Verdict

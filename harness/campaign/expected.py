@@ -6,9 +6,9 @@ then.
 
 from harness.campaign.bench import Bench
 from harness.campaign.observed import estimand, relative_to
-from harness.decide.alternatives import declared
-from harness.decide.diagnosis import Estimands
-from harness.decide.worlds import World
+from harness.decide.diagnosis.alternatives import declared
+from harness.decide.diagnosis.simulation import Estimands
+from harness.decide.diagnosis.worlds import World
 from harness.spec import Hypothesis
 from harness.spec.prediction import Custom
 

@@ -12,8 +12,8 @@ from harness.cli.session import Session, output_options, pass_session, protocol_
 from harness.spec import Hypothesis
 
 if TYPE_CHECKING:
-    from harness.decide.characteristics import Diagnosis
-    from harness.decide.diagnosis import Watch
+    from harness.decide.diagnosis.characteristics import Diagnosis
+    from harness.decide.diagnosis.simulation import Watch
     from harness.publish.diagnosis import Sought
 
 EVERY = 2.0
@@ -105,8 +105,8 @@ class _Task:
 
 def _in_worlds(task: _Task, target: float | None, watch: "Watch") -> tuple[dict[str, Any], str]:
     """Return the tables of all worlds, and what they mean."""
-    from harness.decide.alternatives import others
-    from harness.decide.edges import edges
+    from harness.decide.diagnosis.alternatives import others
+    from harness.decide.diagnosis.edges import edges
     from harness.publish.diagnosis import as_json, reading, tables
 
     decided = [p for p in task.hypothesis.predictions if p.role != "exploratory"]
@@ -124,7 +124,7 @@ def _in_worlds(task: _Task, target: float | None, watch: "Watch") -> tuple[dict[
 
 def _by_value(task: _Task, vary: Varied, watch: "Watch") -> tuple[dict[str, Any], str]:
     """Return a table of the declared world for each value of what is varied; designs that cannot decide say why."""
-    from harness.decide.designs import mistakes, with_futility, with_seeds
+    from harness.decide.diagnosis.designs import mistakes, with_futility, with_seeds
     from harness.publish.diagnosis import as_json, world
 
     what, values = vary
@@ -149,7 +149,7 @@ def _diagnosis(task: _Task, world: Any, hypothesis: Hypothesis, number: int, wat
     """Return one world's diagnosis; on an edge only its prediction and the claim's matter."""
     import numpy as np
 
-    from harness.decide.diagnosis import diagnose
+    from harness.decide.diagnosis.simulation import diagnose
 
     only = [p for p in hypothesis.predictions if p.role == "primary" or p.id == world.edge_of]
     rng = np.random.default_rng([task.seed, number])
@@ -161,7 +161,7 @@ def _sought(task: _Task, declared: "Diagnosis", target: float | None, watch: "Wa
     """Return the smallest design with the power asked for, or with enough where the declared one has too little."""
     import numpy as np
 
-    from harness.decide.designs import ENOUGH, smallest_design
+    from harness.decide.diagnosis.designs import ENOUGH, smallest_design
     from harness.publish.diagnosis import Sought
 
     if task.hypothesis.model is None or task.hypothesis.design.bases is not None:

@@ -46,7 +46,7 @@ def _weak(session: Session, name: str, hypothesis: Hypothesis) -> list[str]:
     import numpy as np
 
     from harness.campaign.expected import estimands, expected  # scipy, 2 s
-    from harness.decide.designs import claim_in
+    from harness.decide.diagnosis.designs import claim_in
     from harness.publish.diagnosis import warning
 
     bench = Bench(session.shelf, session.store, session.protocol_name(None))

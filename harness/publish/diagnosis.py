@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.decide.characteristics import CLAIM, Characteristics, Diagnosis, Rate
-from harness.decide.designs import ENOUGH, MOST_SEEDS, Found
+from harness.decide.diagnosis.characteristics import CLAIM, Characteristics, Diagnosis, Rate
+from harness.decide.diagnosis.designs import ENOUGH, MOST_SEEDS, Found
 from harness.publish.numbers import MISSING, short
 from harness.spec import Hypothesis
 

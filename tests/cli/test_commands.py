@@ -66,6 +66,7 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         "show": ["show", "live"],
         "show a protocol": ["show", "bench"],
         "validate": ["validate"],
+        "diagnose": ["diagnose", "live", "--sims", "10"],
         "plan": ["plan"],
         "register": ["register"],
         "pilot": ["pilot"],

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.spec.hypothesis import unanimous_runs
+from harness.spec.reachability import unanimous_runs
 
 Told = Callable[[str | bytes], list[str]]
 

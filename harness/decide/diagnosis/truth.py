@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.decide import means
 from harness.decide.custom import Estimand, evaluated
-from harness.decide.worlds import NODES, Floats, World, chances, draw, sample
+from harness.decide.diagnosis.worlds import NODES, Floats, World, chances, draw, sample
 from harness.record.verdict import RunLabel
 from harness.spec.adapter import Cell
 from harness.spec.arms import Arm

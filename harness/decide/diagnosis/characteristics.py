@@ -8,7 +8,7 @@ two rates are kept apart and the larger one is reported.
 import math
 from dataclasses import dataclass
 
-from harness.decide.truth import Truth
+from harness.decide.diagnosis.truth import Truth
 
 CLAIM = "claim"
 """Stands in place of a prediction's id for all primary predictions together."""

@@ -12,8 +12,8 @@ from itertools import groupby
 
 import numpy as np
 
+from harness.decide.diagnosis.worlds import ACCURACY, Behaviour, World
 from harness.decide.sample import Landmarks
-from harness.decide.worlds import ACCURACY, Behaviour, World
 from harness.spec.adapter import Cell, Scaling
 from harness.spec.hypothesis import Hypothesis
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.decide.characteristics import Characteristics, Rate
-from harness.decide.diagnosis import Estimands, Watch, diagnose
-from harness.decide.worlds import World
+from harness.decide.diagnosis.characteristics import Characteristics, Rate
+from harness.decide.diagnosis.simulation import Estimands, Watch, diagnose
+from harness.decide.diagnosis.worlds import World
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.hypothesis_checks import check
 from harness.spec.problem import dotted

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from harness.decide import Landmarks, truth
-from harness.decide.alternatives import bimodal, declared, null, others, pilot, smooth
-from harness.decide.edges import edges, refute_edge, support_edge
-from harness.decide.truth import Truth
-from harness.decide.worlds import Behaviour, World, chances, draw, draw_units, sample
+from harness.decide import Landmarks
+from harness.decide.diagnosis import truth
+from harness.decide.diagnosis.alternatives import bimodal, declared, null, others, pilot, smooth
+from harness.decide.diagnosis.edges import edges, refute_edge, support_edge
+from harness.decide.diagnosis.truth import Truth
+from harness.decide.diagnosis.worlds import Behaviour, World, chances, draw, draw_units, sample
 from harness.record.verdict import RunLabel
 from harness.spec import Cell, Hypothesis, Prediction
 from harness.spec.adapter import AdapterSpec, Proportional

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from scipy.optimize import brentq  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType] - scipy ships none
 
-from harness.decide import means, truth
-from harness.decide.worlds import Behaviour, World
+from harness.decide import means
+from harness.decide.diagnosis import truth
+from harness.decide.diagnosis.worlds import Behaviour, World
 from harness.spec.adapter import Cell
 from harness.spec.prediction import Association, Cliff, CollapseProbability, Contrast, Custom, Prediction
 

@@ -11,13 +11,13 @@ import pytest
 from statsmodels.stats.power import TTestIndPower  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
 from harness.decide import Landmarks
-from harness.decide.alternatives import declared
-from harness.decide.characteristics import Characteristics, Diagnosis, Rate
-from harness.decide.designs import claim_in, mistakes, smallest_design, with_futility, with_seeds
-from harness.decide.diagnosis import diagnose
-from harness.decide.edges import edges
-from harness.decide.truth import Truth
-from harness.decide.worlds import World
+from harness.decide.diagnosis.alternatives import declared
+from harness.decide.diagnosis.characteristics import Characteristics, Diagnosis, Rate
+from harness.decide.diagnosis.designs import claim_in, mistakes, smallest_design, with_futility, with_seeds
+from harness.decide.diagnosis.edges import edges
+from harness.decide.diagnosis.simulation import diagnose
+from harness.decide.diagnosis.truth import Truth
+from harness.decide.diagnosis.worlds import World
 from harness.publish.diagnosis import Sought, as_json, reading, tables, warning
 from harness.spec import Hypothesis
 from harness.spec.adapter import Proportional

@@ -14,17 +14,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.decide import cliff, means, truth
-from harness.decide.characteristics import CLAIM, Characteristics, Diagnosis, Rate
+from harness.decide import cliff, means
 from harness.decide.claim import rules_of, together
 from harness.decide.contrasts import ContrastFit, contrast
 from harness.decide.counts import clopper_pearson
 from harness.decide.custom import Estimand
+from harness.decide.diagnosis import truth
+from harness.decide.diagnosis.characteristics import CLAIM, Characteristics, Diagnosis, Rate
+from harness.decide.diagnosis.truth import Truth
+from harness.decide.diagnosis.worlds import Drawn, World, draw, draw_units, sample
 from harness.decide.prediction import Results, course, seen
 from harness.decide.ruling import Finding
 from harness.decide.terms import Terms
-from harness.decide.truth import Truth
-from harness.decide.worlds import Drawn, World, draw, draw_units, sample
 from harness.record.verdict import Outcome, Reason
 from harness.spec.adapter import Cell
 from harness.spec.hypothesis import Hypothesis
