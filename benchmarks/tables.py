@@ -24,7 +24,8 @@ from harness.campaign.adopted import adopt_table, verdict_on_table
 from harness.campaign.bench import Bench
 from harness.campaign.expected import expected
 from harness.decide.diagnosis.alternatives import others
-from harness.decide.diagnosis.simulation import Diagnosis, Rate, diagnose
+from harness.decide.diagnosis.characteristics import Diagnosis, Rate
+from harness.decide.diagnosis.simulation import diagnose
 from harness.decide.diagnosis.worlds import Drawn, World, draw
 from harness.record.adopted import adopted
 from harness.record.layout import Store
@@ -54,7 +55,7 @@ def compared(name: str, protocol: str, tables: int, commands: int, folder: Path)
     hypothesis = bench.hypotheses([name])[name]
     bench.register({name: hypothesis})
     world = expected(bench, hypothesis)
-    worlds = (world, *others(world))
+    worlds = (world, *others(hypothesis, world))
     rng = np.random.default_rng(20260423)
     worst, disagreed, began, spent = 0.0, 0, time.perf_counter(), 0.0
     for number, true in enumerate(worlds):

@@ -155,10 +155,10 @@ def _impossible(index: int, prediction: Prediction, bounded: set[str]) -> list[P
         "min_total_drop": span if prediction.kind == "cliff" else None,
     }
     if isinstance(prediction, MeanBound) and prediction.reference == "zero" and not 0 < prediction.value < 1:
-        what = f"a {prediction.measure} lies from 0 to 1, so one side of this bound is empty"
+        what = f"{prediction.measure} lies from 0 to 1, so one side of this bound is empty"
         rule = f"{prediction.value:g} is out of range: {what}. Change it."
         return [Problem(("predictions", index, "value"), rule)]
-    rule = "{value} is out of range: a {measure} from 0 to 1 gives this kind at most {limit} either way. Change it."
+    rule = "{value} is out of range: {measure}, from 0 to 1, gives this kind less than {limit} either way. Change it."
     return [
         Problem(
             ("predictions", index, field),

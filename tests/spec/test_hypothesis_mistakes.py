@@ -83,7 +83,6 @@ BROKEN = [
     Broken("unknown field in an arm", "a: {rank: 8}", "a: {rank: 8, rnak: 8}", "rnak", f"{G}.a.rnak", ("mean rank?",)),
     Broken("field of another kind", "share: 0.8", "share: 0.8\n    margin: 1", "margin: 1", f"{C}.margin", ("unknown",)),
     Broken("no rationale", "    rationale: Five points are two standard deviations.\n", "", "id: gain", f"{G}.rationale", ("missing. Add",)),
-    Broken("no seeds", "  seeds: 5", "  {}", "design:", "design.seeds", ("missing. Add",)),
     # A value of the wrong type.
     Broken("text for int", "seeds: 5", "seeds: '5'", "seeds", "design.seeds", ('"5" is not a whole number. Write one',)),
     Broken("bool for int", "seeds: 5", "seeds: true", "seeds", "design.seeds", ("true is not a whole number",)),
@@ -107,7 +106,7 @@ BROKEN = [
     Broken("zero margin", "margin: 0.05", "margin: 0", "margin: 0\n", f"{G}.margin", ("0 is a bare p-value test. State the",)),
     Broken("minus zero margin", "margin: 0.05", "margin: -0.0", "margin: -", f"{G}.margin", ("bare p-value test",)),
     Broken("negative margin", "margin: 0.05", "margin: -0.1", "margin: -", f"{G}.margin", ("-0.1 is out of range: it must be greater than 0. Change",)),
-    Broken("margin of the whole scale", "margin: 0.05", "margin: 1", "margin: 1", f"{G}.margin", ("1 is out of range: it must be less than 1.",)),
+    Broken("margin of the whole scale", "margin: 0.05", "margin: 1", "margin: 1", f"{G}.margin", ("1 is out of range: accuracy, from 0 to 1, gives this kind less than 1 either way.",)),
     Broken("zero interaction margin", "margin: 0.2", "margin: 0", "margin: 0\n", f"{X}.margin", ("bare p-value",)),
     Broken("zero total drop", "drop: 0.2", "drop: 0.0", "drop: 0.0", f"{C}.min_total_drop", ("bare p-value",)),
     Broken("alpha .2", "margin: 0.05", "margin: 0.05\n    alpha: 0.2", "alpha", f"{G}.alpha", ("0.2 is out of range: it must be at most 0.1.",)),
@@ -168,6 +167,12 @@ def test_a_mistake_is_told_once_with_its_line_field_rule_and_remedy(broken: Brok
     assert lines[0].endswith(".")
 
 
+@pytest.mark.parametrize(("old", "new"), [("  seeds: 5", "  {}"), ("design:\n  seeds: 5\n", "")])
+def test_a_design_need_not_be_written(old: str, new: str, hypothesis_mistakes: Told) -> None:
+    assert old in VALID
+    assert hypothesis_mistakes(VALID.replace(old, new)) == []  # eight seeds
+
+
 def test_the_text_that_the_table_edits_is_valid(hypothesis_mistakes: Told) -> None:
     assert hypothesis_mistakes(VALID) == []
 
@@ -200,7 +205,7 @@ def test_a_mistake_under_an_anchor_is_told_once_however_many_aliases_reach_it(hy
 
 def test_every_missing_field_of_one_mapping_is_told(hypothesis_mistakes: Told) -> None:
     lines = hypothesis_mistakes("title: Low ranks live\n")
-    assert [line.split(":")[1] for line in lines] == ["1 claim", "1 source", "1 design", "1 predictions"]
+    assert [line.split(":")[1] for line in lines] == ["1 claim", "1 source", "1 predictions"]
 
 
 def test_a_broken_role_does_not_also_count_as_no_primary(hypothesis_mistakes: Told) -> None:

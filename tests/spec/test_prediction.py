@@ -128,7 +128,7 @@ def test_an_arm_may_select_runs_by_what_became_of_them() -> None:
         "GRPO r=64 (collapsed runs)",
     ]
     assert (
-        Arm(rank=8, learning_rate_scale=0.5, scaling=Proportional(factor=4)).in_words() == "GRPO r=8 alpha=4r lr x0.5"
+        Arm(rank=8, learning_rate_scale=0.5, scaling=Proportional(factor=4)).in_words() == "GRPO r=8 alpha = 4r lr x0.5"
     )
 
 

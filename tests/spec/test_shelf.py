@@ -6,6 +6,7 @@ import pytest
 
 from harness.spec import DeclarationError, Hypothesis
 from harness.spec.measure import Grain, MeasureHead
+from harness.spec.prediction import CollapseProbability
 from harness.spec.shelf import Shelf, find_shelf, shipped
 
 CLAIM = """
@@ -174,13 +175,34 @@ def test_a_claim_on_an_undeclared_measure_is_refused(root: Path) -> None:
         find_shelf(root).hypothesis("mine")
 
 
-def test_a_claim_on_a_measure_of_another_scale_is_refused(root: Path) -> None:
-    on_norm = CLAIM.replace("margin: 0.1,", "margin: 0.1, measure: first_update_norm,")
+def test_a_claim_on_a_measure_of_another_scale_has_a_margin_of_that_scale(root: Path) -> None:
+    on_norm = CLAIM.replace("margin: 0.1,", "margin: 7.5, measure: first_update_norm,")
     (root / "hypotheses" / "norm.yaml").write_text(on_norm)
-    with pytest.raises(DeclarationError, match=r'"first_update_norm" is no measure from 0 to 1 .* accuracy, final'):
-        find_shelf(root).hypothesis("norm")
+    (prediction,) = find_shelf(root).hypothesis("norm").predictions
+    assert not isinstance(prediction, CollapseProbability)
+    assert prediction.measure == "first_update_norm"
     (root / "hypotheses" / "norm.yaml").write_text(on_norm.replace("first_update_norm", "greedy_accuracy"))
-    assert find_shelf(root).hypothesis("norm").predictions[0].measure == "greedy_accuracy"
+    with pytest.raises(DeclarationError, match=r"7.5 is out of range: greedy_accuracy, from 0 to 1, gives"):
+        find_shelf(root).hypothesis("norm")
+    (root / "hypotheses" / "norm.yaml").write_text(on_norm.replace("measure:", "scale: logit, measure:"))
+    with pytest.raises(DeclarationError, match='"first_update_norm" is not a share from 0 to 1, so it has no logit'):
+        find_shelf(root).hypothesis("norm")
+
+
+@pytest.mark.parametrize("measure", ["base_accuracy", "mood"])
+def test_a_claim_on_runs_needs_a_measure_of_runs(root: Path, measure: str) -> None:
+    (root / "hypotheses" / "mine.yaml").write_text(CLAIM.replace("margin: 0.1", f"margin: 0.1, measure: {measure}"))
+    with pytest.raises(DeclarationError, match=f'"{measure}" is no measure with one row per run in analysis/. Known'):
+        find_shelf(root).hypothesis("mine")
+
+
+def test_a_claim_on_problems_needs_a_measure_of_problems(root: Path) -> None:
+    by_item = CLAIM.replace("margin: 0.1", "margin: 0.1, generalise_to: items")
+    (root / "hypotheses" / "mine.yaml").write_text(by_item)
+    with pytest.raises(DeclarationError, match=r'"accuracy" is no measure with one row per \(run, problem\)'):
+        find_shelf(root).hypothesis("mine")
+    (root / "hypotheses" / "mine.yaml").write_text(by_item.replace("items", "items, measure: accuracy_items"))
+    assert find_shelf(root).hypothesis("mine").title == "A claim"
 
 
 def test_measures_say_what_a_row_and_a_value_are(root: Path) -> None:
@@ -209,4 +231,5 @@ def test_measures_that_do_not_say_are_told_all_at_once(root: Path) -> None:
         "analysis/one.sql:1 SQL: the first line do",
         "analysis/two.sql:1 SQL: the first line do",
     ]
-    assert find_shelf(root).hypothesis("mine").title == "A claim"  # which uses neither
+    with pytest.raises(DeclarationError, match=r"analysis/two.sql:1 SQL"):
+        find_shelf(root).hypothesis("mine")  # which uses neither; any verdict would read them all
