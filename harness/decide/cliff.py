@@ -33,7 +33,7 @@ from harness.decide.ruling import (
 )
 from harness.decide.sample import CellSample, Landmarks
 from harness.decide.sequential import FinalLook, Regions, resolve_probability
-from harness.decide.terms import Look, Terms
+from harness.decide.terms import Terms
 from harness.record.verdict import Estimate, Reason, Refutation
 from harness.spec.prediction import Cliff
 
@@ -117,7 +117,7 @@ def futile(prediction: Cliff, samples: Samples, terms: Terms, _: Landmarks, thre
     look, cells = terms.look, [samples[name] for name in prediction.arms()]
     if look.last:
         return False
-    last, gaps = Look(len(look.sizes), look.sizes, look.sequential), _gaps(prediction)
+    last, gaps = look.at_last(), _gaps(prediction)
 
     def chance(weights: NDArray[np.float64], edge: float, share: float) -> float:
         fit = contrast(weights, cells)

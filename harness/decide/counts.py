@@ -113,7 +113,8 @@ def find(prediction: CollapseProbability, samples: Samples, terms: Terms, landma
     cells, event = tuple(samples.values()), prediction.event
     if not any(sample.n_runs for sample in cells):
         return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"no runs at {', '.join(samples)}")
-    if prediction.quantifier == "always" and exceptions(prediction, cells, terms.refute_alpha, landmarks):
+    each = _each_way(prediction, terms.refute_alpha)
+    if prediction.quantifier == "always" and exceptions(prediction, cells, each, landmarks):
         return refuted(Refutation.COUNTEREXAMPLE)
     least, most = (
         rule_counts(prediction, [(s.n_event(event) + fill * s.missing, s.planned) for s in cells], terms)
@@ -124,18 +125,23 @@ def find(prediction: CollapseProbability, samples: Samples, terms: Terms, landma
     return replace(least, settled=True)
 
 
+def _each_way(prediction: CollapseProbability, refute_alpha: float) -> float:
+    """Return the level of each way to refute; what is said to happen always has two, its mean and an exception."""
+    return refute_alpha / 2 if prediction.quantifier == "always" else refute_alpha
+
+
 def exceptions(
     prediction: CollapseProbability, cells: Sequence[CellSample], refute_alpha: float, landmarks: Landmarks
 ) -> int:
     """Return how many runs are shown to be exceptions: their accuracy, as sampled, lies beyond the event's limit.
 
-    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to half of refute_alpha / planned runs,
-    so that searching all of them costs nothing. More answers a problem do not count.
+    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to refute_alpha / planned runs, so
+    that searching all of them costs nothing. More answers a problem do not count.
     """
     limit = landmarks.collapsed_below if prediction.event == "collapsed" else landmarks.trained_above
     if limit is None:
         return 0
-    level = _each_way(prediction, refute_alpha) / sum(cell.planned for cell in cells)
+    level = refute_alpha / sum(cell.planned for cell in cells)
     high_is_exception = (prediction.event == "trained") == (prediction.direction == "below")
     found = 0
     for cell in cells:
@@ -148,16 +154,12 @@ def exceptions(
     return found
 
 
-def _each_way(prediction: CollapseProbability, refute_alpha: float) -> float:
-    """Return the level of each way to refute; what is said to happen always has two, its mean and an exception."""
-    return refute_alpha / 2 if prediction.quantifier == "always" else refute_alpha
-
-
 def rule(prediction: CollapseProbability, samples: Samples, terms: Terms, landmarks: Landmarks) -> Ruling:
     """Return the figures: the tally, every cell's bounds and the mean's, and the runs that would resolve it."""
     cells = tuple(samples.values())
     estimates = _estimates(prediction, samples, terms)
-    found = exceptions(prediction, cells, terms.refute_alpha, landmarks) if prediction.quantifier == "always" else 0
+    each = _each_way(prediction, terms.refute_alpha)
+    found = exceptions(prediction, cells, each, landmarks) if prediction.quantifier == "always" else 0
     shown = f"; {found} shown to be exceptions" if found else ""
     detail = (
         f"{prediction.event} {_tally(prediction, samples)}{_mean(estimates, len(cells))}{shown}{missing_note(cells)}"

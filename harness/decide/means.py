@@ -30,7 +30,7 @@ from harness.decide.ruling import (
 from harness.decide.sample import CellSample, Landmarks
 from harness.decide.scales import on_scale, variance_floor
 from harness.decide.sequential import FinalLook, Regions, resolve_probability
-from harness.decide.terms import Look, Terms
+from harness.decide.terms import Terms
 from harness.record.verdict import EffectSize, Estimate, Reason, Refutation
 from harness.spec.prediction import (
     Contrast,
@@ -101,7 +101,7 @@ def futile(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Land
     fit = contrast_of(prediction, samples)
     if look.last or not math.isfinite(fit.se) or fit.se <= 0:
         return False
-    where, last = regions(prediction, landmarks), Look(len(look.sizes), look.sizes, look.sequential)
+    where, last = regions(prediction, landmarks), look.at_last()
     final = FinalLook(
         fraction=look.runs / last.runs,
         df=fit.pooled_df * (last.runs - 1) / (look.runs - 1),

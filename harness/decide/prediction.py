@@ -52,7 +52,9 @@ class Rules:
 
     def terms(self, number: int) -> Terms:
         """Return the terms at a look."""
-        return Terms(self.alpha, self.refute_alpha, Look(number, self.sizes, self.design.sequential))
+        return Terms(
+            self.alpha, self.refute_alpha, Look(number, self.sizes, self.design.sequential, self.design.spending)
+        )
 
 
 def course(prediction: Prediction, results: Results, rules: Rules) -> tuple[Finding, Terms]:
@@ -129,7 +131,9 @@ def needs(prediction: Prediction) -> str:
             scale, measure = prediction.scale, prediction.measure
             above = _amount(where.support_above, scale, measure) if where.support_above > -float("inf") else ""
             below = _amount(where.support_below, scale, measure) if where.support_below < float("inf") else ""
-            return " and ".join([*([f"> {above}"] if above else []), *([f"< {below}"] if below else [])])
+            reference = getattr(prediction, "reference", "zero").replace("_", " ")
+            since = "" if reference == "zero" else f" from {reference}"
+            return " and ".join([*([f"> {above}{since}"] if above else []), *([f"< {below}{since}"] if below else [])])
 
 
 def assumptions(prediction: Prediction) -> str:

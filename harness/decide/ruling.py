@@ -91,7 +91,8 @@ def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
         if sample.mixed
     ]
     if mixed:
-        return open_because(Reason.MIXED_CELLS, f"collapsed and other runs side by side at {', '.join(mixed)}")
+        why = f"collapsed and other runs side by side at {', '.join(mixed)}"
+        return Finding(Outcome.INCONCLUSIVE, Reason.MIXED_CELLS, settled=True, why=why)  # no later run unmixes a cell
     if all(_still(sample) for sample in samples.values()):
         return open_because(Reason.NO_SPREAD, "every run of every arm gave the same response")
     return None

@@ -6,12 +6,12 @@ always-valid alternative needs no plan of looks and is wider.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.decide.contrasts import ContrastFit
 from harness.decide.sequential import always_valid_half_width
-from harness.decide.spending import nominal_levels
+from harness.decide.spending import Spending, nominal_levels
 
 Sequential = Literal["group_sequential", "always_valid"]
 
@@ -25,6 +25,7 @@ class Look:
     sizes: tuple[int, ...]
     """Runs a cell at each planned look."""
     sequential: Sequential = "group_sequential"
+    spending: Spending = "pocock"
 
     @property
     def runs(self) -> int:
@@ -36,11 +37,15 @@ class Look:
         """Whether no look follows."""
         return self.number == len(self.sizes)
 
+    def at_last(self) -> "Look":
+        """Return the last look of the same plan."""
+        return replace(self, number=len(self.sizes))
+
     def nominal(self, alpha: float) -> float:
         """Return the level that is left for this look of the whole one-sided level `alpha`."""
         if self.sequential == "always_valid" or len(self.sizes) == 1:
             return alpha
-        return nominal_levels(alpha, self.sizes)[self.number - 1]
+        return nominal_levels(alpha, self.sizes, self.spending)[self.number - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,13 +58,15 @@ class Design(Declared):
 
     `looks` is by default those of 3, 5, 8 below `seeds`, then `seeds`. `futility`: stop a mean-based prediction at a
     look where the predictive probability that the last one decides it is below this; 0 never stops. It is not binding:
-    no error rate rests on it. With `bases`, one verdict combines several independent bases; without, every base gets a
-    verdict of its own.
+    no error rate rests on it. `spending`: Pocock's type gives early looks nearly as much level as late ones; O'Brien
+    and Fleming's saves it for the last, for arms whose spreads may differ by more than threefold. With `bases`, one
+    verdict combines several independent bases; without, every base gets a verdict of its own.
     """
 
     seeds: Annotated[int, Field(ge=1, le=LARGEST_ARM)] = 8
     looks: tuple[Count, ...] | None = None
     sequential: Literal["group_sequential", "always_valid"] = "group_sequential"
+    spending: Literal["pocock", "obrien_fleming"] = "pocock"
     futility: Annotated[float, Field(ge=0, lt=1)] = 0.3
     bases: Bases | None = None
     max_runs: Count | None = None

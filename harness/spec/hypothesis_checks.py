@@ -50,6 +50,7 @@ def check(raw: Mapping[str, Any], measures: Mapping[str, MeasureHead] | None = N
     parsed = {i: p for i, item in enumerate(written) if (p := _parsed(item)) is not None}
     if measures is not None:
         problems += [problem for i, p in parsed.items() for problem in _measure(i, p, measures)]
+    problems += [problem for i, p in parsed.items() for problem in _circular(i, p)]
     bounded = {name for name, head in (measures or {}).items() if head.bounded} | {"accuracy"}
     problems += [problem for i, p in parsed.items() for problem in _impossible(i, p, bounded)]
     design = _read(Design, raw.get("design", {}))
@@ -114,6 +115,15 @@ def _combined(index: int, prediction: Prediction, design: Design) -> list[Proble
         )
         return [Problem(("predictions", index, "strata"), rule)]
     return []
+
+
+def _circular(index: int, prediction: Prediction) -> list[Problem]:
+    """Return the mistake of comparing runs, selected by their accuracy, in their accuracy."""
+    selected = [name for name, arm in prediction.arms().items() if arm.where is not None]
+    if not selected or not getattr(prediction, "measure", "").startswith("accuracy"):
+        return []
+    rule = f"{', '.join(selected)} are runs selected by their accuracy, so their accuracy differs by selection alone."
+    return [Problem(("predictions", index, "measure"), f"{rule} Respond in another measure, or leave where out.")]
 
 
 def _measure(index: int, prediction: Prediction, measures: Mapping[str, MeasureHead]) -> list[Problem]:

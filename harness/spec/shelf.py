@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
-from harness.spec.measure import Grain, MeasureHead, measure_head
+from harness.spec.measure import MeasureHead, measure_head
 from harness.spec.protocol import Protocol
 
 Kind = Literal["hypotheses", "runs", "analysis", "paper"]
@@ -70,14 +70,6 @@ class Shelf:
         if unread := [self.shown(self.path("analysis", name)) for name, head in heads.items() if head is None]:
             raise DeclarationError([f"{file}:1 SQL: {rule}, or per (run, problem), or per base." for file in unread])
         return {name: head for name, head in heads.items() if head is not None}
-
-    def responses(self) -> list[str]:
-        """Return the measures that a prediction may respond in: those of runs whose first line says `0 to 1`.
-
-        Margins and variance floors are on the accuracy scale; a norm or a rank has another.
-        """
-        heads = self._heads()
-        return [name for name, head in heads.items() if head and head.grain is Grain.RUN and head.bounded]
 
     def _heads(self) -> dict[str, MeasureHead | None]:
         return {name: measure_head(_first_line(self.path("analysis", name))) for name in self.names("analysis")}

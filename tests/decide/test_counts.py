@@ -273,6 +273,18 @@ def test_one_run_refutes_always(event: str, direction: str, usual: float, except
     assert found(prediction, early).how is Refutation.COUNTEREXAMPLE  # whatever the other four would have given
 
 
+def test_always_has_two_ways_to_fall_which_share_the_level() -> None:
+    # 9 of 10: P(X >= 9 | 10, .5) = 11/1024 = .0107, at most .02 but not at most half of it.
+    counts = [(4, 5), (5, 5)]
+    assert decided(claim(quantifier="mean_over_cells"), counts, refute_alpha=0.02) is Outcome.REFUTED
+    assert decided(claim(quantifier="always"), counts, refute_alpha=0.02) is Outcome.INCONCLUSIVE
+    assert decided(claim(quantifier="always"), counts, refute_alpha=0.022) is Outcome.REFUTED
+    # Of 117 of 200 the tail at one half is .0097: enough for one of five runs at .05, not at .05 / 2.
+    runs = accuracies(0.3, 0.3, 0.3, 0.3, 0.585)
+    assert found(always("trained", "below"), runs, refute_alpha=0.10).how is Refutation.COUNTEREXAMPLE
+    assert found(always("trained", "below"), runs, refute_alpha=0.05).outcome is Outcome.INCONCLUSIVE
+
+
 def test_an_exception_has_to_be_shown_to_be_one() -> None:
     # At .05 / 5 = .01 over 200 problems: P(X >= 116 | 200, .5) = .0141 and P(X >= 117) = .0097, so 117 it takes.
     prediction = always("trained", "below")

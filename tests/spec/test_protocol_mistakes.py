@@ -166,6 +166,53 @@ def test_a_mistake_is_told_once_with_its_line_field_rule_and_remedy(
     assert lines[0].endswith(".")
 
 
+def _with_thresholds(accuracy: float, share: float, problems: int = 500) -> str:
+    text = VALID.replace("{steps: 450,", f"{{steps: 450, until_accuracy: {accuracy},")
+    text = text.replace("evaluation_problems: 500", f"evaluation_problems: {problems}")
+    return text.replace("collapsed_share: 0.25", f"collapsed_share: {share}")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "share", "problems", "near"),
+    # Standard errors over N problems with p = (k + 1) / (N + 2). At 0, N = 500: p = 1/502, sqrt(p (1 - p) / 500) =
+    # .00199, three are .00598, a share of .0598 of .1. At .35: p = 176/502, three are .0640 = .35 - .286, a share of .817.
+    [
+        (0.1, 0.059, 500, "(0.006) of zero on 500 problems"),
+        (0.1, 0.061, 500, None),
+        (0.35, 0.83, 500, "(0.064) of the base's own on 500 problems"),
+        (0.35, 0.81, 500, None),
+        (0.35, 0.83, 2000, None),
+        (0.1, 0.059, 2000, None),
+    ],
+)
+def test_a_limit_of_collapse_among_the_noise_of_sampling_is_told(
+    accuracy: float, share: float, problems: int, near: str | None, protocol_mistakes: Told
+) -> None:
+    text = _with_thresholds(accuracy, share, problems)
+    lines = protocol_mistakes(text)
+    if near is None:
+        assert lines == []
+        return
+    (line,) = lines
+    at = text[: text.index("collapsed_share")].count("\n") + 1
+    assert line.startswith(f"f.yaml:{at} thresholds.collapsed_share: {share} of a base at {accuracy} is ")
+    assert f"within 3 standard errors {near}: run labels would be noise." in line
+    assert line.endswith("Change it, or evaluate more problems.")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("collapsed_share: 0.29", "collapsed_share: x", "thresholds.collapsed_share"),
+        ("evaluation_problems: 500", "evaluation_problems: x", "task.evaluation_problems"),
+        ("until_accuracy: 0.02", "until_accuracy: 2", "bases.llama.pretraining.until_accuracy"),
+    ],
+)
+def test_noise_is_not_judged_by_a_mistaken_number(old: str, new: str, field: str, protocol_mistakes: Told) -> None:
+    (line,) = protocol_mistakes(_with_thresholds(0.02, 0.29).replace(old, new))
+    assert line.split(": ")[0].endswith(f" {field}")
+
+
 def test_the_text_that_the_table_edits_is_valid(protocol_mistakes: Told) -> None:
     assert protocol_mistakes(VALID) == []
 
