@@ -4,13 +4,15 @@
 
 Draws tables of finished runs from the worlds of `diagnose`, registers the claim first, adopts each table and decides it
 through the function behind `test`, all in one process; some also through the commands themselves, which must say the
-same. Printed per world and prediction: how often supported and refuted on tables / in the diagnosis, and the
+same. A table's runs come all at once and are decided once, so both sides take the claim with its last look only.
+Printed per world and prediction: how often supported and refuted on tables / in the diagnosis, and the
 difference in Monte Carlo standard errors. Ends with 1 if any differs by more than 4, or a command disagrees.
 """
 
 import argparse
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -50,7 +52,7 @@ def main() -> int:
 
 def compared(name: str, protocol: str, tables: int, commands: int, folder: Path) -> int:
     """Print both sides and return the exit status."""
-    root = Path(__file__).resolve().parent.parent
+    root = at_once(name, folder / "project")
     bench = Bench(find_shelf(root), Store(folder / "store"), protocol)
     hypothesis = bench.hypotheses([name])[name]
     bench.register({name: hypothesis})
@@ -76,6 +78,18 @@ def compared(name: str, protocol: str, tables: int, commands: int, folder: Path)
     print(f"{disagreed} of which said otherwise; {time.perf_counter() - began:.0f} s in all")
     print(f"furthest from the diagnosis: {worst:.1f} standard errors, allowed {LIMIT}")
     return int(worst > LIMIT or disagreed > 0)
+
+
+def at_once(name: str, root: Path) -> Path:
+    """Make a project with the claim as shipped, but for its looks, and return its folder."""
+    text = find_shelf(Path(__file__).parent).path("hypotheses", name).read_text()
+    seeds = re.search(r"^  seeds: (\d+)$", text, re.MULTILINE)
+    assert seeds is not None
+    (root / "hypotheses").mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[tool.harness]\n")
+    single = text.replace(seeds[0], f"{seeds[0]}\n  looks: [{seeds[1]}]")
+    (root / "hypotheses" / f"{name}.yaml").write_text(single)
+    return root
 
 
 def write(file: Path, world: World, drawn: Mapping[Cell, Drawn], seeds: int) -> None:

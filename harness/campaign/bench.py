@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
 from harness.source import items_hash, splits
 from harness.source.seeds import CONFIRM, EXPLORE
-from harness.spec import Cell, DeclarationError, Hypothesis, Protocol
+from harness.spec import DeclarationError, Hypothesis, Protocol
 from harness.spec.code import is_code, read
 from harness.spec.shelf import Shelf
 
@@ -69,13 +70,11 @@ class Bench:
         """Return a mistake for each prediction of which two arms are one cell once the protocol fills them in."""
         lines: list[str] = []
         for i, prediction in enumerate(hypothesis.predictions):
-            seen: dict[tuple[Cell, str | None], str] = {}
-            for name_of, arm in prediction.arms().items():
-                key = (arm.cell(self.protocol.recipe.scaling), arm.where)
-                if key in seen:
-                    rule = f"under protocol {self.protocol_name}, {seen[key]} and {name_of} are the same cell"
+            cells = [(key, arm.cell(self.protocol.recipe.scaling), arm.where) for key, arm in prediction.arms().items()]
+            for (a, one, fate), (b, other, other_fate) in combinations(cells, 2):
+                if one == other and (fate == other_fate or None in (fate, other_fate)):
+                    rule = f"under protocol {self.protocol_name}, {a} and {b} are the same cell"
                     lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}. Contrast two different ones.")
-                seen[key] = name_of
         return lines
 
     def bases(self, asked: Sequence[str]) -> tuple[str, ...]:

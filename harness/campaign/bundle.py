@@ -51,7 +51,7 @@ def bundle(
         for file, at in _files(bench, name, hypothesis, bases, tables):
             tar.add(file, f"{root}/{at}", recursive=False, filter=_anonymous)
             count += 1
-        for at, said, like in _made(bench, name, hypothesis, bases):
+        for at, said, like in _made(bench, name, hypothesis, bases, tables):
             _write(tar, f"{root}/{at}", said, like)
             count += 1
         for verdict in verdicts:
@@ -91,13 +91,24 @@ def _files(
             yield exclusion, _place(store, exclusion)
 
 
+def again(name: str, bases: Sequence[PlannedBase], tables: Sequence[AdoptedTable]) -> str:
+    """Return the command that decides a bundle."""
+    named = ",".join([*(base.name for base in bases), *(table.name for table in tables)])
+    return f"harness test {name} --models {named} --no-run"
+
+
 def _made(
-    bench: Bench, name: str, hypothesis: Hypothesis, bases: Sequence[PlannedBase]
+    bench: Bench,
+    name: str,
+    hypothesis: Hypothesis,
+    bases: Sequence[PlannedBase],
+    tables: Sequence[AdoptedTable],
 ) -> Iterator[tuple[str, str, Path | None]]:
     """Yield what is written for the bundle: its place, its text, and the file whose time it bears."""
     yield "pyproject.toml", f'[tool.harness]\nprotocol = "{bench.protocol_name}"\n', None
-    flag = " --allow-code" if _code(bench, hypothesis) else ""
-    yield "README.txt", f"Decide it again: harness{flag} test {name} --no-run\nStored verdicts: verdict-*.json\n", None
+    command = again(name, bases, tables)
+    command = command.replace("harness", "harness --allow-code", 1) if _code(bench, hypothesis) else command
+    yield "README.txt", f"Decide it again: {command}\nStored verdicts: verdict-*.json\n", None
     for job in _jobs(bench, name, hypothesis, bases):
         for attempt in job.attempts():
             claim = attempt / "claim.json"

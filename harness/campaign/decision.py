@@ -14,15 +14,13 @@ from harness.campaign.integrity import Integrity, Kind
 from harness.campaign.observed import Observed, estimand
 from harness.campaign.seeds import seeds_reached
 from harness.campaign.units import units
-from harness.decide import CellSample, Results, combined, decide, explored, item_variance, summary, untested
+from harness.decide import CellSample, Results, at_floor, combined, decide, explored, summary, untested
 from harness.plan import PlannedBase, RunSet, registration_hash
-from harness.record.verdict import SCHEMA, CellSummary, Outcome, PredictionVerdict, Reason, Registered, Verdict
+from harness.record.verdict import SCHEMA, CellSummary, PredictionVerdict, Registered, Verdict
 from harness.spec import Hypothesis
 from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 from harness.spec.protocol import prompts_per_update
 
-FLOOR = 5.0
-"""Standard errors of item sampling that a base must be above zero before a fall from it, or none, means anything."""
 LIBRARIES = ("numpy", "scipy", "statsmodels")
 
 
@@ -100,37 +98,36 @@ def _decision(evidence: Evidence, prediction: Prediction) -> PredictionVerdict:
     results = results_of(evidence, prediction)
     if why := next((seen.lacking for seen in evidence.seen.values() if seen.lacking), ""):
         return untested(evidence.hypothesis, prediction, results.samples, why)
-    return _at_floor(decide(evidence.hypothesis, prediction, results), evidence)
+    return decide(evidence.hypothesis, prediction, results)
 
 
 def results_of(evidence: Evidence, prediction: Prediction) -> Results:
     """Return the runs of a prediction's arms, as far as they have been executed."""
     bench, hypothesis, seen = evidence.bench, evidence.hypothesis, evidence.only
     reached = min(seeds_reached(prediction, hypothesis, bench, said.reached) for said in evidence.seen.values())
+    if seen.once:
+        cells = prediction.cells(bench.protocol.recipe.scaling).values()
+        reached = max(seen.reached.get(cell, 0) for cell in cells)
+    floor = _floor(evidence)
     if isinstance(prediction, Association):
         found = units(bench, prediction, hypothesis, evidence.runs.bases, evidence.seen)
-        return Results({}, reached, units=found)
+        return Results({}, reached, floor=floor, units=found)
     measure = "accuracy" if isinstance(prediction, CollapseProbability) else prediction.measure
     samples = {
         name: seen.sample(arm.cell(bench.protocol.recipe.scaling), measure, hypothesis.design.seeds, arm.where)
         for name, arm in prediction.arms().items()
     }
     own = estimand(bench, prediction.estimand) if isinstance(prediction, Custom) else None
-    return Results(samples, reached, seen.landmarks, estimand=own)
+    return Results(samples, reached, seen.landmarks, (), own, seen.once, floor)
 
 
-def _at_floor(decision: PredictionVerdict, evidence: Evidence) -> PredictionVerdict:
-    """Return a decision that supported or refuted as inconclusive where a base is at the floor: nothing can fall."""
-    if decision.outcome not in (Outcome.SUPPORTED, Outcome.REFUTED):
-        return decision
+def _floor(evidence: Evidence) -> str:
+    """Return which base is at the floor, so that nothing can be decided on it; empty where none is."""
     for name, seen in evidence.seen.items():
         base, n = seen.landmarks.base, seen.n_items
-        if base is not None and n is not None and base <= FLOOR * item_variance(base, n) ** 0.5:
-            failed = (*decision.failed_assumptions, str(Reason.AT_FLOOR))
-            detail = f"base {name}: accuracy {base:.3f} on {n} problems; {decision.detail}"
-            changed = {"outcome": Outcome.INCONCLUSIVE, "reason": Reason.AT_FLOOR, "how": None, "detail": detail}
-            return decision.model_copy(update={**changed, "failed_assumptions": failed})
-    return decision
+        if base is not None and n is not None and (why := at_floor(base, n)):
+            return f"base {name}: {why}"
+    return ""
 
 
 def _beside(predictions: Sequence[PredictionVerdict]) -> str:

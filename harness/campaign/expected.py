@@ -5,7 +5,7 @@ then.
 """
 
 from harness.campaign.bench import Bench
-from harness.campaign.observed import estimand, relative_to
+from harness.campaign.observed import answers, estimand, relative_to
 from harness.decide.diagnosis.alternatives import declared
 from harness.decide.diagnosis.simulation import Estimands
 from harness.decide.diagnosis.worlds import World
@@ -24,7 +24,9 @@ def expected(bench: Bench, hypothesis: Hypothesis) -> World:
     bounded = frozenset(name for name, head in bench.shelf.measures().items() if head.bounded)
     n_items = protocol.task.evaluation_problems
     gain = protocol.thresholds.healthy_gain
-    return declared(hypothesis, relative_to(base, bench), n_items, protocol.recipe.scaling, gain, bounded)
+    return declared(
+        hypothesis, relative_to(base, bench, answers(bench)), n_items, protocol.recipe.scaling, gain, bounded
+    )
 
 
 def estimands(bench: Bench, hypothesis: Hypothesis) -> Estimands:

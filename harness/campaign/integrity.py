@@ -28,7 +28,7 @@ class Kind(StrEnum):
     ADOPTED_BEFORE = "adopted before registration"
     """A table of results was adopted before the registration in force, so its results could be known."""
     UNPLANNED_LOOK = "unplanned look"
-    """The runs a cell of a table are no planned look."""
+    """A table has more runs a cell than the design ever looks at."""
     REUSED_SEED = "reused seed"
     """Several results of one cell bear the same seed."""
     PILOT_SEED = "pilot seed"

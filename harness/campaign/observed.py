@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.campaign.bench import Bench
 from harness.campaign.seeds import reached
-from harness.decide import CellSample, Landmarks
+from harness.decide import CellSample, Landmarks, item_variance
 from harness.plan import PlannedRun, RunSet
 from harness.record.exclusion import excluded
 from harness.record.verdict import MissingRun, RunLabel
@@ -63,6 +63,8 @@ class Observed:
     """What the runs themselves say against a verdict, such as a factor that changed nothing."""
     lacking: str = ""
     """What is not known though a decision needs it; empty where nothing is lacking."""
+    once: bool = False
+    """Whether all runs came at once, so that they are decided once."""
     software: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def sample(self, cell: Cell, measure: str, planned: int, where: str | None = None) -> CellSample:
@@ -132,14 +134,19 @@ def _landmarks(bench: Bench, base_id: str, name: str) -> Landmarks:
     _, rows = query(bench.store, "SELECT accuracy FROM base WHERE base_id = ?", [base_id])
     if not rows:
         raise RuntimeError(f"base {name} has no result: {bench.failed.get(base_id, 'it was not made yet')}")
-    return relative_to(float(rows[0][0]), bench)
+    return relative_to(float(rows[0][0]), bench, answers(bench))
 
 
-def relative_to(base: float, bench: Bench) -> Landmarks:
-    """Return the limits of the labels for a base of this accuracy under the protocol's thresholds."""
+def relative_to(base: float, bench: Bench, answers: int) -> Landmarks:
+    """Return the limits of the labels for a base of this accuracy, over so many sampled answers in all."""
     thresholds = bench.protocol.thresholds
     trained = base + thresholds.trained_share * thresholds.healthy_gain
-    return Landmarks(base, thresholds.collapsed_share * base, trained)
+    return Landmarks(base, thresholds.collapsed_share * base, trained, item_variance(base, answers) ** 0.5)
+
+
+def answers(bench: Bench) -> int:
+    """Return how many answers an evaluation samples."""
+    return bench.protocol.task.evaluation_problems * bench.protocol.evaluation.samples_per_problem
 
 
 def _left_out(bench: Bench, runs: RunSet) -> dict[str, str]:

@@ -52,7 +52,8 @@ def contents(bench: Bench, rows: Sequence[Row], name: str) -> Contents:
     Raises:
         DeclarationError: rows that name no cell, accuracies that are none, several base accuracies, and the like.
     """
-    columns, measures = {column for row in rows for column in row}, set(bench.shelf.measures())
+    columns = {column for row in rows for column in row}
+    measures = {measure: head.bounded for measure, head in bench.shelf.measures().items()}
     mistakes: list[str] = []
     if "rank" not in columns:
         mistakes.append(f"{name}: there is no column rank, so no row names a cell. Add it.")
@@ -62,16 +63,18 @@ def contents(bench: Bench, rows: Sequence[Row], name: str) -> Contents:
         raise DeclarationError(mistakes)
     runs = _runs(bench, rows, name, columns, measures, mistakes)
     base = _only(rows, "base_accuracy", name, mistakes)
+    if base is not None and not 0 <= base <= 1:
+        mistakes.append(f"{name}: base_accuracy {base:g} is not between 0 and 1. Mend it.")
     n_items = _items(rows, columns, name, mistakes)
     if mistakes:
         raise DeclarationError(mistakes[:20])
     lacks = {
-        "no column seed, so nobody can tell runs apart": "seed" not in columns,
+        "no column seed, so nobody can tell runs apart": any(row.get("seed") is None for row in rows),
         "no column base_accuracy, so no run has a label": base is None,
         "no column n_items, so the sampling variance of an accuracy is unknown": n_items is None,
     }
     lacking = "; ".join(what for what, is_so in lacks.items() if is_so)
-    ignored = tuple(sorted(columns - set(MEANINGS) - measures))
+    ignored = tuple(sorted(columns - set(MEANINGS) - measures.keys()))
     return Contents(tuple(runs), base, n_items, lacking, ignored)
 
 
@@ -80,7 +83,7 @@ def _runs(
     rows: Sequence[Row],
     name: str,
     columns: set[str],
-    measures: set[str],
+    measures: Mapping[str, bool],
     mistakes: list[str],
 ) -> list[TableRun]:
     runs: list[TableRun] = []
@@ -96,14 +99,23 @@ def _runs(
         if accuracy is None:
             mistakes.append(f"{name} row {number}: its accuracy is not between 0 and 1. Mend it, or leave the row out.")
             continue
-        values = {key: value for key in measures & columns if (value := _real(row.get(key))) is not None}
+        values = {key: value for key in measures.keys() & columns if (value := _real(row.get(key))) is not None}
         values["accuracy"] = accuracy
+        off = [key for key, value in values.items() if key in measures and measures[key] and not 0 <= value <= 1]
+        if off:
+            mistakes.append(f"{name} row {number}: {off[0]} {values[off[0]]:g} is not between 0 and 1. Mend it.")
+            continue
         if "problem" not in columns:
             runs.append(TableRun(cell, str(row.get("seed", number)), values, {}))
             continue
-        _, items = grouped.setdefault((cell.slug(), str(row.get("seed", ""))), (cell, {}))
+        seed, problem = str(row.get("seed", "")), str(row["problem"])
+        _, items = grouped.setdefault((cell.slug(), seed), (cell, {}))
+        if problem in items.get("accuracy", {}):
+            again = f"problem {problem} of {cell.slug()} seed {seed} stands in an earlier row"
+            mistakes.append(f"{name} row {number}: {again}. Give each run a seed of its own.")
+            continue
         for measure, value in {**values, "accuracy_items": accuracy}.items():
-            items.setdefault(measure, {})[str(row["problem"])] = value
+            items.setdefault(measure, {})[problem] = value
     for (_, seed), (cell, items) in grouped.items():
         runs.append(TableRun(cell, seed, {measure: sum(of.values()) / len(of) for measure, of in items.items()}, items))
     _same_problems([items["accuracy"] for _, items in grouped.values()], name, mistakes)
@@ -119,13 +131,17 @@ def _cell(bench: Bench, row: Row, place: str, mistakes: list[str]) -> Cell | Non
     recipe = bench.protocol.recipe.scaling.model_dump(mode="json")
     policy = row.get("scaling")
     scaling: Any = recipe
+    if policy is None and (stray := [key for key in ("factor", "alpha") if row.get(key) is not None]):
+        rule = "names no cell without the policy it belongs to. Add a column scaling: proportional, constant, ..."
+        mistakes.append(f"{place} {stray[0]}: {row[stray[0]]!r} {rule}")
+        return None
     if policy is not None:
         keys = {"factor"} if policy == "proportional" else {"alpha"}
         scaling = {"policy": policy, **{key: row[key] for key in keys if row.get(key) is not None}}
     written = {
         "algorithm": row.get("algorithm") or "grpo",
         "adapter": {"method": row.get("method") or "lora", "rank": row.get("rank"), "scaling": scaling},
-        "learning_rate_scale": row.get("learning_rate_scale") or 1.0,
+        "learning_rate_scale": 1.0 if row.get("learning_rate_scale") is None else row["learning_rate_scale"],
     }
     try:
         return Cell.model_validate(written, strict=False)

@@ -108,6 +108,7 @@ def bundle(
     session: Session, hypothesis: str, output: Path | None, protocol: str | None, models: tuple[str, ...]
 ) -> int:
     """Pack what the verdicts on NAME rest on, without weights, so that anyone can decide it again."""
+    from harness.campaign.bundle import again
     from harness.campaign.bundle import bundle as packed
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
@@ -117,7 +118,7 @@ def bundle(
     bases = bench.planned_bases(named) if named or not tables else ()
     out = session.directory / (output or Path(f"{hypothesis}-{bench.protocol_name}.tar.gz"))
     count = packed(bench, hypothesis, claim, bases, tables, out)
-    text = f"{out}: {count} files. Unpack it and run there: harness test {hypothesis} --no-run"
+    text = f"{out}: {count} files. Unpack it and run there: {again(hypothesis, bases, tables)}"
     session.emit({"file": str(out), "files": count}, text)
     return 0
 

@@ -6,7 +6,7 @@ large permutation test, a simulated world) draws from a seed that is an argument
 
 from harness.decide.associations import Unit
 from harness.decide.claim import combined, decide, explored, rules_of, untested
-from harness.decide.prediction import Results, course
+from harness.decide.prediction import Results, at_floor, course
 from harness.decide.sample import CellSample, Landmarks, label, summary
 from harness.decide.scales import item_variance
 
@@ -15,6 +15,7 @@ __all__ = [
     "Landmarks",
     "Results",
     "Unit",
+    "at_floor",
     "combined",
     "course",
     "decide",

@@ -52,9 +52,9 @@ def decide(hypothesis: Hypothesis, prediction: Prediction, results: Results) -> 
     rules = rules_of(hypothesis, prediction)
     found, terms = course(prediction, results, rules)
     ruling = figures(prediction, results, terms)
-    p_support, p_refute = p_values(prediction, results, terms, hypothesis)
     samples = seen(results, terms)
     failed = (str(found.reason),) if str(found.reason).startswith("assumption failed") else ()
+    p_support, p_refute = (None, None) if failed else p_values(prediction, results, terms, hypothesis)
     return PredictionVerdict(
         id=prediction.id,
         kind=prediction.kind,

@@ -10,7 +10,7 @@ Satterthwaite's degrees of freedom are an approximation: the level is as good as
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -35,7 +35,15 @@ class ContrastFit:
     n_eff: float = 1.0
     """1 / sum_i (w_i^2 / n_i): the runs that carry the contrast, in units of one sample of its own."""
     pooled_df: float = math.inf
-    """sum_i (n_i - 1): what prediction and always-valid limits go by, which take the cells' spreads as alike."""
+    """sum_i (n_i - 1): what the prediction of the last look goes by, which takes the cells' spreads as alike."""
+
+    def widened(self, variance: float) -> "ContrastFit":
+        """Return the fit with a further variance of which the degrees of freedom are not scarce."""
+        if not variance or not math.isfinite(self.se):
+            return self
+        total = self.se**2 + variance
+        df = math.inf if not self.se else self.df * (total / self.se**2) ** 2
+        return replace(self, se=math.sqrt(total), df=min(df, 1e9))
 
     def low(self, alpha: float) -> float:
         """Return the one-sided lower limit at level `alpha`; minus infinity where no spread could be estimated."""

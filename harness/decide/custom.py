@@ -24,6 +24,7 @@ from harness.decide.ruling import (
 from harness.decide.sample import CellSample
 from harness.decide.terms import Terms
 from harness.record.verdict import Estimate, Outcome, Reason, Refutation
+from harness.spec import DeclarationError
 from harness.spec.prediction import Custom
 
 Estimand = Callable[[Mapping[str, NDArray[np.float64]], float], tuple[float, float, float]]
@@ -77,14 +78,14 @@ def evaluated(
     """Return what the author's function says at a level.
 
     Raises:
-        ValueError: It did not return three numbers in the order low <= estimate <= high.
+        DeclarationError: It did not return three numbers in the order low <= estimate <= high.
     """
     said = estimand({name: sample.values for name, sample in samples.items()}, alpha)
     try:
         value, low, high = (float(number) for number in said)
     except (TypeError, ValueError):
-        raise ValueError(f"{prediction.estimand}: returned {said!r}. Return (estimate, low, high).") from None
+        raise DeclarationError([f"{prediction.estimand}: returned {said!r}. Return (estimate, low, high)."]) from None
     if not (math.isfinite(value) and low <= value <= high):
         rule = "is not low <= estimate <= high with a finite estimate. Return (estimate, low, high)."
-        raise ValueError(f"{prediction.estimand}: ({value}, {low}, {high}) {rule}")
+        raise DeclarationError([f"{prediction.estimand}: ({value}, {low}, {high}) {rule}"])
     return value, low, high

@@ -27,7 +27,7 @@ from harness.decide.ruling import (
     open_because,
     refuted,
 )
-from harness.decide.sample import CellSample, Landmarks
+from harness.decide.sample import NOWHERE, CellSample, Landmarks
 from harness.decide.scales import on_scale, variance_floor
 from harness.decide.sequential import FinalLook, Regions, resolve_probability
 from harness.decide.terms import Terms
@@ -43,6 +43,9 @@ from harness.spec.prediction import (
 )
 
 Samples = Mapping[str, CellSample]
+
+LARGEST_LOG = 700.0
+"""Beyond it a ratio is no number that a computer has."""
 
 
 def regions(prediction: Contrast, landmarks: Landmarks) -> Regions:
@@ -80,11 +83,11 @@ def find(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landma
         return failed
     where, fit, missing = (
         regions(prediction, landmarks),
-        contrast_of(prediction, samples),
+        contrast_of(prediction, samples, landmarks),
         missing_runs(samples.values()),
     )
     # Without missing runs both worst cases are the contrast itself, and fitting is most of what a simulation costs.
-    lowest, highest = (_fit(prediction, samples, side) if missing else fit for side in ("low", "high"))
+    lowest, highest = (_fit(prediction, samples, side, landmarks) if missing else fit for side in ("low", "high"))
     if _inside(where, terms.low(lowest, terms.alpha), terms.high(highest, terms.alpha)):
         return SUPPORTED
     level = terms.refute_alpha / _ways(where)
@@ -98,7 +101,7 @@ def find(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landma
 def futile(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landmarks, threshold: float) -> bool:
     """Return whether the last look is less likely than `threshold` to decide, by the flat-prior predictive."""
     look = terms.look
-    fit = contrast_of(prediction, samples)
+    fit = contrast_of(prediction, samples, landmarks)
     if look.last or not math.isfinite(fit.se) or fit.se <= 0:
         return False
     where, last = regions(prediction, landmarks), look.at_last()
@@ -122,7 +125,7 @@ def rule(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landma
         Reason.OFF_SCALE,
     ):
         return Ruling("")
-    fit, where = contrast_of(prediction, samples), regions(prediction, landmarks)
+    fit, where = contrast_of(prediction, samples, landmarks), regions(prediction, landmarks)
     landmark = _reference(prediction, landmarks) if isinstance(prediction, MeanBound) else 0.0
     beyond = replace(fit, estimate=fit.estimate - landmark)
     estimate = mean_estimate(in_words(prediction), unit(prediction), beyond, terms, _ways(where))
@@ -134,9 +137,9 @@ def rule(prediction: Contrast, samples: Samples, terms: Terms, landmarks: Landma
     return Ruling(detail, (estimate,), _effect_sizes(prediction, samples, fit), more)
 
 
-def contrast_of(prediction: Contrast, samples: Samples) -> ContrastFit:
+def contrast_of(prediction: Contrast, samples: Samples, landmarks: Landmarks = NOWHERE) -> ContrastFit:
     """Fit the contrast of the runs observed, over problems too where the declaration says so."""
-    return _fit(prediction, samples, None)
+    return _fit(prediction, samples, None, landmarks)
 
 
 def mean_estimate(name: str, unit: str, fit: ContrastFit, terms: Terms, ways: int = 1) -> Estimate:
@@ -194,25 +197,36 @@ def _reference(prediction: MeanBound, landmarks: Landmarks) -> float:
     return known
 
 
-def _fit(prediction: Contrast, samples: Samples, side: str | None) -> ContrastFit:
+def _fit(prediction: Contrast, samples: Samples, side: str | None, landmarks: Landmarks) -> ContrastFit:
     cells = [samples[name] for name in prediction.arms()]
     if prediction.generalise_to == "items":
         return two_way(weights(prediction), cells)
     if side is None:
-        return contrast(weights(prediction), cells, prediction.scale)
-    return worst_case(weights(prediction), cells, "low" if side == "low" else "high", prediction.scale)
+        fit = contrast(weights(prediction), cells, prediction.scale)
+    else:
+        fit = worst_case(weights(prediction), cells, "low" if side == "low" else "high", prediction.scale)
+    return fit.widened(_reference_variance(prediction, landmarks))
+
+
+def _reference_variance(prediction: Contrast, landmarks: Landmarks) -> float:
+    """Return the variance of the landmark that a bound counts from: the base's accuracy was sampled too."""
+    if not isinstance(prediction, MeanBound) or prediction.reference == "zero" or not landmarks.base:
+        return 0.0
+    low = landmarks.collapsed_below or 0.0
+    slope = low / landmarks.base if prediction.reference == "collapsed_below" else 1.0
+    return (slope * landmarks.base_se) ** 2
 
 
 def _failed(prediction: Contrast, samples: Samples, landmarks: Landmarks) -> Finding | None:
     failed = mean_assumption_failed(samples)
-    if failed is not None:
+    if failed is not None and failed.reason is not Reason.NO_SPREAD:
         return failed
     if isinstance(prediction, MeanBound) and prediction.reference != "zero" and landmarks.base is None:
         return open_because(Reason.NO_INFORMATION, "the base's own accuracy is not known")
     if not all(np.isfinite(on_scale(sample, prediction.scale)).all() for sample in samples.values()):
         zero = [name for name, s in samples.items() if not np.isfinite(on_scale(s, prediction.scale)).all()]
         return open_because(Reason.OFF_SCALE, f"a response at {', '.join(zero)} is not positive")
-    return None
+    return failed
 
 
 def _inside(where: Regions, low: float, high: float) -> bool:
@@ -238,7 +252,7 @@ def _effect_sizes(prediction: Contrast, samples: Samples, fit: ContrastFit) -> t
     With spreads below what item sampling gives, g = 30 says nothing.
     """
     sizes: list[EffectSize] = []
-    if prediction.scale == "log_ratio":
+    if prediction.scale == "log_ratio" and abs(fit.estimate) < LARGEST_LOG:
         sizes.append(EffectSize(name="ratio of geometric means", value=math.exp(fit.estimate)))
     if isinstance(prediction, Interaction | MeanBound) or not all(_sane(samples[n], prediction) for n in ("a", "b")):
         return tuple(sizes)

@@ -11,14 +11,37 @@ from dataclasses import dataclass, replace
 from harness.decide import associations, cliff, counts, custom, means
 from harness.decide.associations import Unit
 from harness.decide.custom import Estimand
-from harness.decide.ruling import Finding, Ruling
-from harness.decide.sample import CellSample, Landmarks
+from harness.decide.ruling import Finding, Ruling, mixed_cells
+from harness.decide.sample import NOWHERE, CellSample, Landmarks
+from harness.decide.scales import item_variance
 from harness.decide.terms import Look, Terms
-from harness.record.verdict import Reason
+from harness.record.verdict import Outcome, Reason
 from harness.spec.design import Design
-from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
+from harness.spec.prediction import (
+    Association,
+    Cliff,
+    CollapseProbability,
+    Custom,
+    Equivalence,
+    Interaction,
+    MeanBound,
+    MinEffect,
+    NonInferiority,
+    NonSuperiority,
+    Prediction,
+)
 
-NOWHERE = Landmarks()
+FLOOR = 5.0
+"""Standard errors of item sampling that a base must be above zero before a fall from it, or none, means anything."""
+OF_MEANS = MinEffect | NonSuperiority | NonInferiority | Equivalence | Interaction | MeanBound | Cliff
+"""The kinds that condition on cells with one mode."""
+
+
+def at_floor(base: float, n_items: int) -> str:
+    """Return why a base of this accuracy on so many problems can decide nothing; empty where it can."""
+    if base > FLOOR * item_variance(base, n_items) ** 0.5:
+        return ""
+    return f"base accuracy {base:.3f} on {n_items} problems"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +52,8 @@ class Results:
         samples: The runs of each arm at the full number of seeds, by the names of `prediction.arms()`; an arm without
             runs has an empty sample. Empty for an association.
         reached: How many seeds a cell have been executed, whether they gave a result or not.
+        once: Whether the runs came all at once, as an adopted table does: then they are decided once, on all of them.
+        floor: Why a base is at the floor, where nothing can be decided; empty where none is.
         landmarks: Accuracies that labels and bounds are relative to.
         units: The bases of an association.
         estimand: The author's function, for a custom prediction.
@@ -39,6 +64,8 @@ class Results:
     landmarks: Landmarks = NOWHERE
     units: tuple[Unit, ...] = ()
     estimand: Estimand | None = None
+    once: bool = False
+    floor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,16 @@ def course(prediction: Prediction, results: Results, rules: Rules) -> tuple[Find
 
     Where not even the first look is reached, it is taken with its runs as missing.
     """
+    if results.floor:
+        return Finding(Outcome.INCONCLUSIVE, Reason.AT_FLOOR, settled=True, why=results.floor), rules.terms(1)
+    found, terms = _at_once(prediction, results, rules) if results.once else _by_looks(prediction, results, rules)
+    if found.decided and isinstance(prediction, OF_MEANS):
+        mixed = mixed_cells(results.samples)  # also in runs that no look had to see: what is known is known
+        found = mixed if mixed is not None else found
+    return found, terms
+
+
+def _by_looks(prediction: Prediction, results: Results, rules: Rules) -> tuple[Finding, Terms]:
     due = [number for number, size in enumerate(rules.sizes, 1) if size <= results.reached] or [1]
     terms = rules.terms(due[0])
     found = at_terms(prediction, results, terms, rules.design)
@@ -74,6 +111,13 @@ def course(prediction: Prediction, results: Results, rules: Rules) -> tuple[Find
             return found, terms
     ended = terms.look.last and results.reached >= terms.look.runs
     return (replace(found, settled=True) if ended else found), terms
+
+
+def _at_once(prediction: Prediction, results: Results, rules: Rules) -> tuple[Finding, Terms]:
+    """Decide on all runs at the first look that holds them, at that look's own level, which no other look needs."""
+    holds = (number for number, size in enumerate(rules.sizes, 1) if size >= results.reached)
+    terms = rules.terms(next(holds, len(rules.sizes)))
+    return replace(at_terms(prediction, results, terms, rules.design), settled=True), terms
 
 
 def figures(prediction: Prediction, results: Results, terms: Terms) -> Ruling:

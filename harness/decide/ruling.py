@@ -85,17 +85,22 @@ def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
         empty = all(not sample.n_runs for sample in samples.values() if sample.selected)
         outcome = Outcome.UNTESTED if empty else Outcome.INCONCLUSIVE
         return Finding(outcome, Reason.TOO_FEW, why=f"too few runs of the label at {', '.join(few)}")
+    if (mixed := mixed_cells(samples)) is not None:
+        return mixed
+    if all(_still(sample) for sample in samples.values()):
+        return open_because(Reason.NO_SPREAD, "every run of every arm gave the same response")
+    return None
+
+
+def mixed_cells(samples: Mapping[str, CellSample]) -> Finding | None:
+    """Return the finding of cells with both collapsed and other runs, which no later run unmixes; None without."""
     mixed = [
         f"{name} ({sample.n_event('collapsed')} of {sample.n_runs} collapsed)"
         for name, sample in samples.items()
         if sample.mixed
     ]
-    if mixed:
-        why = f"collapsed and other runs side by side at {', '.join(mixed)}"
-        return Finding(Outcome.INCONCLUSIVE, Reason.MIXED_CELLS, settled=True, why=why)  # no later run unmixes a cell
-    if all(_still(sample) for sample in samples.values()):
-        return open_because(Reason.NO_SPREAD, "every run of every arm gave the same response")
-    return None
+    why = f"collapsed and other runs side by side at {', '.join(mixed)}"
+    return Finding(Outcome.INCONCLUSIVE, Reason.MIXED_CELLS, settled=True, why=why) if mixed else None
 
 
 def _still(sample: CellSample) -> bool:

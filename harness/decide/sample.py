@@ -23,12 +23,18 @@ class Landmarks:
     """The base's own accuracy before any training."""
     collapsed_below: float | None = None
     trained_above: float | None = None
+    base_se: float = 0.0
+    """Standard error of `base` from sampling answers, on the problems as they are."""
 
     def label(self, accuracy: float) -> RunLabel | None:
         """Return what became of a run of this accuracy, or None where the landmarks are not known."""
         if self.base is None or self.collapsed_below is None or self.trained_above is None:
             return None
         return label(accuracy, self.collapsed_below, self.base, self.trained_above)
+
+
+NOWHERE = Landmarks()
+"""No landmark is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

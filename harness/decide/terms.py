@@ -77,7 +77,7 @@ class Terms:
         return self.look.sequential == "group_sequential" or not math.isfinite(fit.se)
 
     def _half(self, fit: ContrastFit, alpha: float) -> float:
-        half = always_valid_half_width(fit.se, fit.pooled_df, fit.n_eff, alpha) if fit.se > 0 else 0.0
+        half = always_valid_half_width(fit.se, fit.df, fit.n_eff, alpha) if fit.se > 0 else 0.0
         return float(half)
 
 

@@ -16,7 +16,7 @@ HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
 EXPECTED = ("not executed", "not in the table")
 """Reasons for a missing run that are counted, not listed."""
 WIDTH = 112
-LABEL = 11
+LABEL = 12
 OUTCOME = 13
 """Columns kept on the right for a prediction's outcome."""
 
@@ -54,12 +54,13 @@ def context(verdict: Verdict) -> list[str]:
 def integrity(verdict: Verdict) -> list[str]:
     """Return whether registration, seeds and runs hold, one sentence a line."""
     registered = verdict.registered
-    held = f"registered {registered.hash[:12]} before the first run"
+    what = "the table was adopted" if verdict.base_id.startswith("table ") else "the first run"
+    held = f"registered {registered.hash[:12]} before {what}"
     first = held if registered.confirmatory else "; ".join(registered.deviations)
     spared = sum(run.reason in EXPECTED for run in verdict.missing)
     lost = verdict.planned_runs - verdict.used_runs - spared
-    not_needed = f", {spared} not executed" if spared else ""
-    lines = [f"{first}; {lost} of {verdict.planned_runs} runs without a result{not_needed}"]
+    not_needed = f", {spared} more were planned and not executed" if spared else ""
+    lines = [f"{first}; {lost} of {verdict.planned_runs - spared} runs without a result{not_needed}"]
     lines += [*registered.held, *registered.notes]
     telling = [run for run in verdict.missing if run.reason not in EXPECTED]
     lines += [f"{run.run_id}: {run.reason}" for run in telling[:5]]
@@ -89,7 +90,8 @@ def _terms(said: PredictionVerdict) -> Iterator[str]:
     parts += [f"attainable p {said.attainable_p:.2g}"] if said.attainable_p is not None else []
     parts += [f"q {said.q:.2g} (false discovery rate)"] if said.q is not None else []
     if said.runs_to_resolve:
-        parts.append(f"{said.runs_to_resolve} more runs a cell would resolve it at this estimate and spread")
+        runs = f"{said.runs_to_resolve} more run{'' if said.runs_to_resolve == 1 else 's'}"
+        parts.append(f"{runs} a cell would resolve it at this estimate and spread")
     parts += [f"given {said.assumptions}"] if said.kind != "collapse_probability" and said.estimates else []
     if parts:
         yield "; ".join(parts)

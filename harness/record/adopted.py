@@ -4,6 +4,8 @@ An adopted table is `adopted/<name>/table.parquet` with a `manifest.json` beside
 The moment decides what the results can confirm: a declaration registered later could have been written after them.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -30,9 +32,11 @@ class AdoptedTable:
     source: str
     """Name of the file it came from, without its folder."""
     sha256: str
+    content: str
+    """SHA-256 of the rows in whatever order: the same results under another name are not new."""
     rows: int
     adopted_at: float
-    """Seconds since the epoch."""
+    """When these results were first adopted under any name, seconds since the epoch."""
     file: Path
 
     def rows_read(self) -> list[Row]:
@@ -72,7 +76,10 @@ def table_rows(file: Path) -> list[Row]:
 
 
 def _csv_rows(file: Path) -> list[Row]:
-    return cast("list[Row]", import_module("pyarrow.csv").read_csv(file).to_pylist())
+    table = import_module("pyarrow.csv").read_csv(file)
+    if len(set(table.column_names)) < len(table.column_names):
+        raise ValueError("a column's name stands twice in the first line")
+    return cast("list[Row]", table.to_pylist())
 
 
 def parquet_rows(file: Path) -> list[Row]:
@@ -91,7 +98,14 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
     try:
         _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
         digest = sha256(stage / "table.parquet")
-        manifest = {"source": source, "sha256": digest, "rows": len(rows), "adopted_at": time.time()}
+        content = _content(rows)
+        manifest = {
+            "source": source,
+            "sha256": digest,
+            "content": content,
+            "rows": len(rows),
+            "adopted_at": time.time(),
+        }
         write_json(stage / "manifest.json", manifest)
         try:
             os.rename(stage, store.adopted / name)
@@ -108,10 +122,26 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
 
 
 def adopted(store: Store, name: str) -> AdoptedTable | None:
-    """Return the table of this name, or None."""
-    folder = store.adopted / name
-    said: dict[str, Any] | None = read_json(folder / "manifest.json")
-    return None if said is None else AdoptedTable(name=name, file=folder / "table.parquet", **said)
+    """Return the table of this name, or None; raise IntegrityError where its manifest is damaged."""
+    said = _manifest(store, name)
+    if said is None:
+        return None
+    others = (_manifest(store, other) for other in adopted_names(store))
+    first = min(other["adopted_at"] for other in others if other and other["content"] == said["content"])
+    return AdoptedTable(name=name, file=store.adopted / name / "table.parquet", **{**said, "adopted_at": first})
+
+
+def _manifest(store: Store, name: str) -> dict[str, Any] | None:
+    path = store.adopted / name / "manifest.json"
+    said: Any = read_json(path)
+    if said is not None and set(said) != {"source", "sha256", "content", "rows", "adopted_at"}:
+        raise IntegrityError(f"{path}: not the manifest of an adopted table. Adopt the table again under another name.")
+    return said
+
+
+def _content(rows: Sequence[Row]) -> str:
+    lines = sorted(json.dumps(row, sort_keys=True, default=str) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def adopted_names(store: Store) -> list[str]:

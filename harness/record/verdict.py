@@ -69,7 +69,7 @@ class Refutation(StrEnum):
     """The effect is shown to be smaller than claimed."""
     WRONG_SIGN = "wrong sign"
     """The effect is shown to go the other way."""
-    TOO_LARGE = "too large"
+    TOO_LARGE = "beyond the margin"
     """The effect is shown to be larger than claimed."""
     TOO_GRADUAL = "too gradual"
     """The drop is shown to be spread over more than one step."""

@@ -3,8 +3,9 @@
 import json
 import os
 from pathlib import Path
+from typing import Any, cast
 
-from harness.record.atomic import write_text
+from harness.record.atomic import IntegrityError, read_json, write_text
 from harness.record.layout import Store
 from harness.record.verdict import SCHEMA, Verdict
 
@@ -56,9 +57,12 @@ def as_json(verdict: Verdict) -> dict[str, object]:
 
 
 def _read(path: Path) -> Verdict | None:
-    content = path.read_text(encoding="utf-8")
-    said = json.loads(content)
-    return Verdict.model_validate_json(content) if said.get("schema_version") == SCHEMA else None
+    said: Any = read_json(path)
+    if not isinstance(said, dict) or "schema_version" not in said:
+        raise IntegrityError(f"{path}: not a verdict. Remove it; `harness test` decides again.")
+    if cast("dict[str, Any]", said)["schema_version"] != SCHEMA:
+        return None
+    return Verdict.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def _name(hypothesis: str, base: str, inputs: str) -> str:

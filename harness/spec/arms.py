@@ -99,9 +99,19 @@ class Arms(Declared):
 
 
 def different(**arms: Arm) -> None:
-    """Raise FieldError at the first arm that is the same as one before it."""
-    seen: dict[Arm, str] = {}
+    """Raise FieldError at the first arm that is the same as one before it, or holds the same runs."""
+    seen: dict[str, Arm] = {}
     for name, arm in arms.items():
-        if arm in seen:
-            raise FieldError(name, f"{seen[arm]} and {name} are the same cell. Contrast two different ones.")
-        seen[arm] = name
+        for other, before in seen.items():
+            if arm == before:
+                raise FieldError(name, f"{other} and {name} are the same cell. Contrast two different ones.")
+            if overlap(arm, before):
+                rule = f"{other} and {name} are one cell, of which one selects runs that the other has too"
+                raise FieldError(name, f"{rule}. Select in both, by different labels.")
+        seen[name] = arm
+
+
+def overlap(one: Arm, other: Arm) -> bool:
+    """Return whether two arms of one cell share runs, because at most one of them selects by label."""
+    alike = one.model_copy(update={"where": None}) == other.model_copy(update={"where": None})
+    return alike and (one.where is None or other.where is None)

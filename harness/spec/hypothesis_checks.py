@@ -57,7 +57,7 @@ def check(raw: Mapping[str, Any], measures: Mapping[str, MeasureHead] | None = N
     if design is not None:
         problems += _by_design(parsed, design, roles.count("primary"), str(raw.get("combine", "all")))
     if (model := _read(Model, raw.get("model"))) is not None:
-        problems += _unexpected(parsed, model)
+        problems += _unexpected(parsed, model) + _absurd(model, parsed, bounded)
     return problems
 
 
@@ -177,6 +177,23 @@ def _impossible(index: int, prediction: Prediction, bounded: set[str]) -> list[P
         for field, limit in fields.items()
         if limit is not None and (value := getattr(prediction, field)) is not None and abs(value) >= limit
     ]
+
+
+def _absurd(model: Model, parsed: Mapping[int, Prediction], bounded: set[str]) -> list[Problem]:
+    """Return beliefs that no world can have: shares outside 0 to 1, and several for one cell."""
+    problems: list[Problem] = []
+    shares = all(getattr(p, "measure", "accuracy") in bounded for p in parsed.values())
+    seen: dict[str, int] = {}
+    for i, expected in enumerate(model.expected):
+        if shares and not 0 <= expected.mean <= 1:
+            rule = f"{expected.mean:g} is not between 0 and 1, where every response here lies. Change it."
+            problems.append(Problem(("model", "expected", i, "mean"), rule))
+        for arm in expected.among.each():
+            if seen.setdefault(key := _key(arm), i) != i:
+                rule = f"{arm.in_words()} is already in model.expected[{seen[key]}]. Expect one thing of each cell."
+                problems.append(Problem(("model", "expected", i, "among"), rule))
+                break
+    return problems
 
 
 def _unexpected(parsed: dict[int, Prediction], model: Model) -> list[Problem]:

@@ -167,6 +167,9 @@ class MeanBound(_OfMeans):
         if self.reference != "zero" and (self.scale != "raw" or not self.measure.startswith("accuracy")):
             rule = f"{self.reference} is an accuracy. Count from zero, or bound the raw accuracy."
             raise FieldError("reference", rule)
+        if self.reference != "zero" and self.generalise_to == "items":
+            rule = f"{self.reference} was measured on these problems. Count from zero, or leave generalise_to out."
+            raise FieldError("reference", rule)
         return self
 
     def arms(self) -> dict[str, Arm]:
@@ -221,6 +224,14 @@ class Cliff(Predicted):
     location: Annotated[tuple[Rank, ...], Field(min_length=2, max_length=2)] | None = None
     measure: Measure = "accuracy"
     looks: Looks | None = None
+
+    @model_validator(mode="after")
+    def _some_step_may_carry_less(self) -> "Cliff":
+        steps = len(self.ranks) - 1
+        if self.location is None and self.share * steps <= 1:
+            rule = f"the steepest of {steps} steps always carries at least 1/{steps} of the drop"
+            raise FieldError("share", f"{self.share:g}: {rule}. Raise share above {1 / steps:.3g}, or name a location.")
+        return self
 
     @model_validator(mode="after")
     def _location_is_a_gap(self) -> "Cliff":

@@ -75,11 +75,12 @@ class Shelf:
         return {name: measure_head(_first_line(self.path("analysis", name))) for name in self.names("analysis")}
 
     def overridden(self) -> list[Path]:
-        """Return the project's files that stand before a shipped one of the same name."""
+        """Return the project's files that stand before a shipped one of the same name and say something else."""
         own, ship = self.folders[0], self.folders[-1]
         kinds = SUFFIX.items() if own != ship else ()
         files = (p for kind, suffix in kinds for p in sorted((own / kind).glob(f"*{suffix}")))
-        return [p for p in files if (ship / p.parent.name / p.name).is_file()]
+        shipped_of = ((p, ship / p.parent.name / p.name) for p in files)
+        return [p for p, other in shipped_of if other.is_file() and other.read_bytes() != p.read_bytes()]
 
     def shown(self, path: Path) -> str:
         """Return a path as messages name it: relative to the project or the shipped shelf."""

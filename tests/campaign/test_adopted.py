@@ -142,20 +142,72 @@ def test_seeds_of_the_pilot_cost_the_label(made: "Made") -> None:
     assert decided(bench).registered.deviations == ("1 results bear seeds of the pilot",)
 
 
-def test_runs_that_are_no_planned_look_cost_the_label(made: "Made") -> None:
+def test_fewer_runs_than_planned_are_missing_and_cost_no_label(made: "Made") -> None:
+    """None of four of six: with two collapses among the missing the upper bound at 2/6 would be .729."""
     bench = made.bench()
     bench.register_shelf()
     adopt(bench, write(made, living(seeds=4)))
-    assert decided(bench).registered.deviations == ("4 runs a cell are no planned look (3, 5, 6)",)
+    verdict = decided(bench)
+    assert verdict.registered.confirmatory
+    assert (verdict.outcome, verdict.predictions[0].reason) == (Outcome.INCONCLUSIVE, Reason.MISSING_RUNS)
 
 
-def test_more_runs_than_planned_cost_the_label_and_the_first_count(made: "Made") -> None:
+def test_more_runs_than_planned_cost_the_label_and_no_order_of_rows_chooses_those_that_count(made: "Made") -> None:
     bench = made.bench()
     bench.register_shelf()
-    adopt(bench, write(made, living(seeds=9)))
-    verdict = decided(bench)
-    assert "9 runs at grpo-lora-r8 where 6 are planned; the first 6 count" in verdict.registered.deviations
+    rows = living(seeds=9)
+    adopt(bench, write(made, rows))
+    adopt(bench, write(made, rows[::-1], "turned.csv"))
+    verdict, turned = decided(bench), decided(bench, "turned")
+    assert "9 runs at grpo-lora-r8 where 6 are planned; 6 of them count" in verdict.registered.deviations
     assert verdict.cells[0].n_runs == 6
+    assert turned.cells == verdict.cells
+
+
+BOUND = """
+title: Rank 8 trains
+claim: Under GRPO at the protocol's recipe, rank 8 is above its base.
+source: a claim of the tests
+design: {seeds: 8, looks: [3, 5, 8]}
+predictions:
+  - {id: above, kind: mean_bound, role: primary, statement: Rank 8 gains more than two points.,
+     rationale: Two points are worth a training., direction: above, value: 0.02, reference: base, cell: {rank: 8}}
+"""
+
+
+def test_all_runs_are_decided_at_once_whatever_the_order_of_rows(made: "Made") -> None:
+    """Sorted from the best, the first three would show what all eight do not; decided by looks, they would count."""
+    made.declare("hypotheses/above.yaml", BOUND)
+    bench = made.bench()
+    bench.register_shelf()
+    accuracies = (0.52, 0.51, 0.5, 0.45, 0.4, 0.38, 0.37, 0.36)
+    rows = [{"rank": 8, "seed": s, "accuracy": a, **STATED} for s, a in enumerate(accuracies)]
+    adopt(bench, write(made, rows), "above")
+    adopt(bench, write(made, rows[::-1], "turned.csv"), "above")
+    first, turned = decided(bench, name="above"), decided(bench, "turned", "above")
+    (said,) = first.predictions
+    assert (said.outcome, said.look, said.estimates[0].n_runs) == (Outcome.INCONCLUSIVE, 3, 8)
+    assert (turned.predictions, turned.outcome) == (first.predictions, first.outcome)
+
+
+def test_a_mixture_anywhere_in_the_table_fails_the_assumption(made: "Made") -> None:
+    made.declare("hypotheses/above.yaml", BOUND)
+    bench = made.bench()
+    bench.register_shelf()
+    accuracies = (0.51, 0.5, 0.52, 0.5, 0.51, 0.5, 0.5, 0.01)
+    adopt(
+        bench, write(made, [{"rank": 8, "seed": s, "accuracy": a, **STATED} for s, a in enumerate(accuracies)]), "above"
+    )
+    assert decided(bench, name="above").predictions[0].reason is Reason.MIXED_CELLS
+
+
+def test_the_same_results_under_another_name_are_as_old_as_the_first(made: "Made") -> None:
+    bench = made.bench()
+    adopt(bench, write(made, living()))
+    bench.register_shelf()
+    said = adopt(bench, write(made, living()[::-1], "again.csv"))
+    assert not said.registered
+    assert decided(bench, "again").registered.deviations == ("the table was adopted before the registration",)
 
 
 def test_factors_left_out_follow_the_recipe_and_others_are_other_cells(made: "Made") -> None:
@@ -178,6 +230,14 @@ def test_factors_left_out_follow_the_recipe_and_others_are_other_cells(made: "Ma
         ([{"rank": 0, "accuracy": 0.5}], "row 1 adapter.rank: 0 names no cell"),
         ([{"rank": 8, "accuracy": 0.5, "algorithm": "ppo"}], "row 1 algorithm: 'ppo' names no cell"),
         ([{"rank": 8, "accuracy": 0.5, "base_accuracy": b} for b in (0.1, 0.2)], "base_accuracy is not one number"),
+        ([{"rank": 8, "accuracy": 0.5, "base_accuracy": 35}], "base_accuracy 35 is not between 0 and 1"),
+        ([{"rank": 8, "accuracy": 0.5, "final_reward": 1.7}], "row 1: final_reward 1.7 is not between 0 and 1"),
+        ([{"rank": 8, "accuracy": 0.5, "alpha": 16}], "row 1 alpha: 16 names no cell without the policy"),
+        ([{"rank": 8, "accuracy": 0.5, "learning_rate_scale": 0}], "row 1 learning_rate_scale: 0 names no cell"),
+        (
+            [{"rank": 8, "seed": 1, "problem": 7, "accuracy": a} for a in (0, 1)],
+            "row 2: problem 7 of grpo-lora-r8 seed 1 stands in an earlier row",
+        ),
         ([{"rank": 8, "accuracy": 0.5, "n_items": 0}], "n_items 0 is no number of problems"),
         (
             [{"rank": 8, "seed": s, "problem": s, "accuracy": 0.5} for s in (1, 2)],
@@ -197,6 +257,7 @@ def test_what_cannot_be_read_as_runs_is_refused(made: "Made", rows: list[Row], t
         ("table.txt", "rank\n8\n", "neither .csv nor .parquet"),
         ("table.parquet", "no parquet", "cannot be read as parquet"),
         ("table.csv", "rank,accuracy\n", "has no rows"),
+        ("table.csv", "rank,rank,accuracy\n8,8,0.5\n", "a column's name stands twice"),
         ("llama.csv", "rank,accuracy\n8,0.5\n", "'llama' is a base of protocol bench"),
         ("7.csv", "rank,accuracy\n8,0.5\n", "'7' is no name"),
     ],
@@ -226,3 +287,21 @@ def test_a_changed_record_is_no_longer_the_adopted_table(made: "Made") -> None:
     table.file.write_bytes(table.file.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="not the table that was adopted"):
         decided(bench)
+
+
+def test_from_the_floor_nothing_is_even_suggestive(made: "Made") -> None:
+    """Unregistered, so that everything is exploratory; on a base of 0 the decline of nothing says nothing."""
+    bench = made.bench()
+    adopt(bench, write(made, [{**row, "base_accuracy": 0.0} for row in living(accuracy=0.0)]))
+    verdict = decided(bench)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.predictions[0].reason is Reason.AT_FLOOR
+    assert verdict.predictions[0].p_support is None
+
+
+def test_a_damaged_manifest_is_told(made: "Made") -> None:
+    bench = made.bench()
+    adopt(bench, write(made, living()))
+    (made.store.adopted / "table" / "manifest.json").write_text("{}")
+    with pytest.raises(IntegrityError, match="not the manifest of an adopted table"):
+        adopted(bench.store, "table")

@@ -82,7 +82,7 @@ def test_from_the_floor_nothing_is_supported_or_refuted(made: "Made") -> None:
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert {p.outcome for p in verdict.predictions} == {Outcome.INCONCLUSIVE}
     assert verdict.predictions[1].reason is Reason.AT_FLOOR
-    assert "base llama: accuracy 0.036 on 500 problems; collapsed 5/5" in verdict.predictions[1].detail
+    assert "base llama: base accuracy 0.036 on 500 problems; collapsed 5/5" in verdict.predictions[1].detail
 
 
 def test_just_above_the_floor_is_decided(made: "Made") -> None:

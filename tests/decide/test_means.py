@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from harness.decide import CellSample, Landmarks
-from harness.decide.means import Samples, find, in_words, regions, rule, weights
+from harness.decide.means import Samples, contrast_of, find, in_words, regions, rule, weights
 from harness.decide.ruling import Finding, Ruling
 from harness.decide.sequential import Regions
 from harness.decide.terms import fixed
@@ -176,6 +176,33 @@ def test_a_mean_is_bounded_from_its_reference(reference: str, landmark: float, d
         (-side * (ALONE + BIT), Outcome.REFUTED),
     ):
         assert outcome(bound, {"cell": around(landmark + 0.05 + beyond, bounded=False)}) is wanted
+
+
+def test_the_sampling_of_a_reference_widens_the_bound() -> None:
+    """The mean of five varies by .001 / 5; a base measured to +-.02 adds .0004, a limit at a quarter of it 1/16 of that."""
+    measured = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.46, base_se=0.02)
+    runs = {"cell": around(0.5, bounded=False)}
+    for reference, variance in (("zero", 0.0), ("base", 4e-4), ("trained_above", 4e-4), ("collapsed_below", 4e-4 / 16)):
+        bound = claim("mean_bound", direction="above", value=0.01, reference=reference)
+        fit = contrast_of(bound, runs, measured)
+        assert fit.se**2 == pytest.approx(0.0002 + variance)
+        # Satterthwaite with a variance that is known: 4 x (total / own)^2
+        assert fit.df == pytest.approx(4 * (1 + variance / 0.0002) ** 2)
+
+
+def test_responses_without_a_logarithm_are_told_before_their_lack_of_spread() -> None:
+    zeros = {"a": cell([0.0] * 5, bounded=False), "b": cell([0.0] * 5, bounded=False)}
+    ratio = claim("min_effect", margin=0.2, scale="log_ratio")
+    assert found(ratio, zeros).reason is Reason.OFF_SCALE
+    assert rule(ratio, zeros, fixed(0.05, 0.05, 5), LANDMARKS).estimates == ()
+
+
+def test_a_ratio_beyond_numbers_is_left_out() -> None:
+    far = {"a": cell([1e300, 2e300, 3e300, 1e300, 2e300], bounded=False), "b": around(1e-300, bounded=False)}
+    far["b"] = cell([1e-300, 2e-300, 3e-300, 1e-300, 2e-300], bounded=False)
+    ratio = claim("min_effect", margin=0.2, scale="log_ratio")
+    names = [size.name for size in rule(ratio, far, fixed(0.05, 0.05, 5), LANDMARKS).effect_sizes]
+    assert "ratio of geometric means" not in names
 
 
 def test_a_bound_is_reported_from_its_reference() -> None:

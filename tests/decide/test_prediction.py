@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from harness.decide import CellSample, Landmarks, Results, course, decide, rules_of
 from harness.decide.associations import Unit
-from harness.decide.prediction import assumptions, seen
+from harness.decide.prediction import assumptions, at_floor, seen
 from harness.decide.ruling import Finding
 from harness.decide.spending import nominal_levels
 from harness.decide.terms import Terms
@@ -31,7 +31,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "> -5 points and < 10 points": {"kind": "equivalence", "a": A, "b": B, "low": -0.05, "high": 0.1},
     "> 20 points": {"kind": "interaction", "a": A, "b": B, "c": C, "d": D, "margin": 0.2},
     "> 50 points": {"kind": "mean_bound", "cell": A, "direction": "above", "value": 0.5},
-    "< 2 points": {"kind": "mean_bound", "cell": A, "direction": "below", "value": 0.02, "reference": "base"},
+    "< 2 points from base": {"kind": "mean_bound", "cell": A, "direction": "below", "value": 0.02, "reference": "base"},
     "each P < 0.5": {**COLLAPSE, "among": {"rank": [8, 16]}},
     "mean P < 0.5": {**COLLAPSE, "among": {"rank": [8, 16]}, "quantifier": "mean_over_cells"},
     "no exception, mean P < 0.5": {**COLLAPSE, "among": {"rank": [8, 16]}, "quantifier": "always"},
@@ -315,3 +315,44 @@ def test_looking_three_times_is_wrong_no_more_often_than_once() -> None:
     for wrong in (Outcome.SUPPORTED, Outcome.REFUTED):
         rate = outcomes.count(wrong) / repeats
         assert 0.02 < rate <= 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
+
+
+def test_a_base_at_the_floor_decides_nothing_whatever_the_runs_show() -> None:
+    assert at_floor(0.036, 500).startswith("base accuracy 0.036")  # five item errors at 18 of 500 are .043
+    assert at_floor(0.056, 500) == ""  # and .052 at 28
+    declared = hypothesis(KINDS["> 10 points"])
+    (prediction,) = declared.predictions
+    runs = {"a": cell(0.9), "b": cell(0.2)}
+    assert decide(declared, prediction, Results(runs, 5)).outcome is Outcome.SUPPORTED
+    said = decide(declared, prediction, Results(runs, 5, floor=at_floor(0.0, 500)))
+    assert (said.outcome, said.reason, said.p_support, said.settled) == (
+        Outcome.INCONCLUSIVE,
+        Reason.AT_FLOOR,
+        None,
+        True,
+    )
+
+
+def test_what_came_at_once_is_decided_once_at_its_looks_own_level() -> None:
+    """Five runs an arm of a plan of (3, 5, 8): the three that a first look would take decide, all five do not."""
+    declared = hypothesis(KINDS["> 10 points"], seeds=8, looks=(3, 5, 8))
+    (prediction,) = declared.predictions
+    high = CellSample(np.array([0.9, 0.91, 0.92, 0.3, 0.31]), (RunLabel.TRAINED,) * 5, 10**5, 8)
+    low = CellSample(np.array([0.2, 0.21, 0.22, 0.2, 0.21]), (RunLabel.TRAINED,) * 5, 10**5, 8)
+    by_looks, first = course(prediction, Results({"a": high, "b": low}, 5), rules_of(declared, prediction))
+    at_once, terms = course(prediction, Results({"a": high, "b": low}, 5, once=True), rules_of(declared, prediction))
+    assert (by_looks.outcome, first.look.number) == (Outcome.SUPPORTED, 1)
+    assert (at_once.outcome, terms.look.number, at_once.settled) == (Outcome.INCONCLUSIVE, 2, True)
+    short = course(prediction, Results({"a": high.first(4, 8), "b": low}, 4, once=True), rules_of(declared, prediction))
+    assert (short[0].reason, short[1].look.runs) == (Reason.MISSING_RUNS, 5)
+
+
+def test_a_mixture_that_no_look_had_to_see_is_still_known() -> None:
+    declared = hypothesis(KINDS["> 10 points"], seeds=5, looks=(3, 5))
+    (prediction,) = declared.predictions
+    labels = (*(RunLabel.TRAINED,) * 4, RunLabel.COLLAPSED)
+    high = CellSample(np.array([0.9, 0.91, 0.92, 0.9, 0.01]), labels, 10**5, 5)
+    runs = Results({"a": high, "b": cell(0.2)}, 5)
+    assert course(prediction, runs, rules_of(declared, prediction))[0].reason is Reason.MIXED_CELLS
+    seen_so_far = Results({"a": high.first(3, 5), "b": cell(0.2)}, 3)
+    assert course(prediction, seen_so_far, rules_of(declared, prediction))[0].outcome is Outcome.SUPPORTED

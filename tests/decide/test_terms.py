@@ -32,9 +32,9 @@ def test_the_first_look_spends_what_the_declared_spending_says() -> None:
     assert early < 0.005 < 0.03 < late < 0.05
 
 
-def test_always_valid_limits_go_by_the_pooled_degrees_of_freedom() -> None:
+def test_always_valid_limits_go_by_the_contrasts_own_degrees_of_freedom() -> None:
     terms = Terms(0.05, 0.05, Look(2, (3, 4, 5), "always_valid"))
-    half = always_valid_half_width(0.05, 4.0, 1.5, 0.05)
+    half = always_valid_half_width(0.05, 3.7, 1.5, 0.05)
     assert (terms.low(FIT, 0.05), terms.high(FIT, 0.05)) == pytest.approx((0.2 - half, 0.2 + half))
     assert terms.look.nominal(0.05) == 0.05
 

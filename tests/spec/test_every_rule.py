@@ -38,6 +38,7 @@ EQUAL = "kind: equivalence, low: -0.1, high: 0.1, a: {rank: 8}, b: {rank: 16}"
 BOUND = "kind: mean_bound, direction: above, value: 0.5, cell: {rank: 8}"
 CLIFF = "kind: cliff, ranks: [8, 16, 32], share: 0.8, min_total_drop: 0.2"
 SLOPE = "kind: association, x: depth, direction: positive, strata: [family, budget], margin: 0.05, a: {rank: 8}, b: {rank: 16}"
+SELECTED = "kind: min_effect, margin: 0.1, a: {rank: 8, where: trained}, b: {rank: 8, where: collapsed}"
 OWN = "kind: custom, estimand: mine:median, direction: above, value: 0.5, among: {rank: [8]}"
 
 
@@ -67,9 +68,18 @@ D = "4 design"
 
 # fmt: off
 RULES = [
-    Rule("runs selected by their accuracy, compared in it", declared(f"{MORE.replace('b: {rank: 16}', 'b: {rank: 8, where: collapsed}')}"), f"{P0}.measure",
-         ("b are runs selected by their accuracy", "Respond in another measure, or leave where out."),
-         declared(f"{MORE.replace('b: {rank: 16}', 'b: {rank: 8, where: collapsed}')}, measure: norm")),
+    Rule("runs selected by their accuracy, compared in it", declared(SELECTED), f"{P0}.measure",
+         ("a, b are runs selected by their accuracy", "Respond in another measure, or leave where out."), declared(f"{SELECTED}, measure: norm")),
+    Rule("a selection against the cell that it is taken from", declared(f"{SELECTED.replace(', where: trained', '')}, measure: norm"), f"{P0}.b",
+         ("a and b are one cell, of which one selects runs that the other has too.", "Select in both, by different labels."), declared(f"{SELECTED}, measure: norm")),
+    Rule("a cliff that every slope is", declared(CLIFF.replace("0.8", "0.5")), f"{P0}.share",
+         ("0.5: the steepest of 2 steps always carries at least 1/2 of the drop.", "Raise share above 0.5"), declared(CLIFF.replace("0.8", "0.51"))),
+    Rule("a landmark of these problems for all problems", declared(f"{BOUND.replace('0.5', '0.02')}, reference: base, generalise_to: items, measure: accuracy_items"), f"{P0}.reference",
+         ("base was measured on these problems.", "Count from zero, or leave generalise_to out."), declared(f"{BOUND.replace('0.5', '0.02')}, reference: base")),
+    Rule("a share that nobody can believe", declared(MORE, more="model: {base: 0.4, sd: 0.02, expected: [{among: {rank: [8, 16]}, mean: 4.5}]}\n"), "4 model.expected[0].mean",
+         ("4.5 is not between 0 and 1", "Change it."), declared(MORE, more="model: {base: 0.4, sd: 0.02, expected: [{among: {rank: [8, 16]}, mean: 0.45}]}\n")),
+    Rule("two beliefs of one cell", declared(MORE, more="model: {base: 0.4, sd: 0.02, expected: [{among: {rank: [8, 16]}, mean: 0.4}, {among: {rank: [16]}, mean: 0.5}]}\n"), "4 model.expected[1].among",
+         ("GRPO r=16 is already in model.expected[0].", "Expect one thing of each cell."), declared(MORE, more="model: {base: 0.4, sd: 0.02, expected: [{among: {rank: [8, 16]}, mean: 0.4}]}\n")),
     # What few runs can show.
     Rule("three seeds against one half", declared(COUNT, design="{seeds: 3}"), f"{P0}.probability",
          ("with 3 unanimous runs a cell the best one-sided bound is 0.632, never below 0.5; it takes 5 runs.", "Set design.seeds to 5 or more."),
@@ -150,10 +160,10 @@ RULES = [
     Rule("problems on another scale", declared(f"{MORE}, generalise_to: items, scale: logit, measure: accuracy_items"), f"{P0}.scale",
          ("logit has no run by item variance.", "Use the raw scale to generalise to items."), declared(f"{MORE}, generalise_to: items, measure: accuracy_items")),
     # Arms.
-    Rule("an arm against itself", declared(EQUAL.replace("rank: 16", "rank: 8")), f"{P0}.b", ("a and b are the same cell.", "Contrast two different ones."), declared(EQUAL.replace("b: {rank: 16", "b: {where: trained, rank: 8"))),
+    Rule("an arm against itself", declared(EQUAL.replace("rank: 16", "rank: 8")), f"{P0}.b", ("a and b are the same cell.", "Contrast two different ones."), declared(f"{EQUAL.replace('a: {rank: 8', 'a: {where: collapsed, rank: 8').replace('b: {rank: 16', 'b: {where: trained, rank: 8')}, measure: norm")),
     Rule("a gap between an arm and itself", declared(SLOPE.replace("rank: 16", "rank: 8"), design="{seeds: 3, bases: {families: 3, budgets: 2, seeds: 4}}"), f"{P0}.b",
          ("a and b are the same cell.", "Contrast two different ones."), declared(SLOPE, design="{seeds: 3, bases: {families: 3, budgets: 2, seeds: 4}}")),
-    Rule("an unknown fate", declared(MORE.replace("{rank: 8}", "{rank: 8, where: dead}")), f"{P0}.a.where", ("\"dead\" is not one of 'collapsed'", "Choose one of them."), declared(MORE.replace("{rank: 8}", "{rank: 8, where: collapsed}"))),
+    Rule("an unknown fate", declared(MORE.replace("{rank: 8}", "{rank: 8, where: dead}")), f"{P0}.a.where", ("\"dead\" is not one of 'collapsed'", "Choose one of them."), declared(f"{MORE.replace('{rank: 8}', '{rank: 8, where: collapsed}')}, measure: norm")),
     Rule("a cliff of two steps", declared(f"{CLIFF}, location: [8, 32]"), f"{P0}.location", ("[8, 32] is not a pair of neighbouring ranks of [8, 16, 32].", "Name two neighbours"), declared(f"{CLIFF}, location: [8, 16]")),
     # What the runs cost.
     Rule("fewer runs than are asked for", declared(COUNT, MORE, design="{seeds: 8, max_runs: 31}"), f"{D}.max_runs",

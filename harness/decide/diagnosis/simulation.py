@@ -23,7 +23,7 @@ from harness.decide.diagnosis import truth
 from harness.decide.diagnosis.characteristics import CLAIM, Characteristics, Diagnosis, Rate
 from harness.decide.diagnosis.truth import Truth
 from harness.decide.diagnosis.worlds import Drawn, World, draw, draw_units, sample
-from harness.decide.prediction import Results, course, seen
+from harness.decide.prediction import Results, at_floor, course, seen
 from harness.decide.ruling import Finding
 from harness.decide.terms import Terms
 from harness.record.verdict import Outcome, Reason
@@ -128,7 +128,8 @@ def _results(prediction: Prediction, asked: _Asked, drawn: Mapping[Cell, Drawn],
         for name, arm in prediction.arms().items()
     }
     own = asked.estimands.get(prediction.estimand) if isinstance(prediction, Custom) else None
-    return Results(samples, design.seeds, world.landmarks, estimand=own)
+    floor = at_floor(world.base, world.n_items)
+    return Results(samples, design.seeds, world.landmarks, estimand=own, floor=floor)
 
 
 def _settled_at(prediction: Prediction, results: Results, hypothesis: Hypothesis, terms: Terms) -> int:
@@ -179,7 +180,7 @@ def _covered(
         case Association() | Custom():
             return ()
         case _:
-            fit = means.contrast_of(prediction, cells)
+            fit = means.contrast_of(prediction, cells, results.landmarks)
     return (_holds(_limits(fit, terms), values[0]),)
 
 

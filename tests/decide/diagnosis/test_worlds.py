@@ -18,6 +18,7 @@ from harness.decide.diagnosis.worlds import Behaviour, World, chances, draw, dra
 from harness.record.verdict import RunLabel
 from harness.spec import Cell, Hypothesis, Prediction
 from harness.spec.adapter import AdapterSpec, Proportional
+from harness.spec.arms import Arm
 from harness.spec.design import Bases
 
 SCALING = Proportional()
@@ -160,7 +161,7 @@ def test_the_truth_is_that_of_the_worlds_own_means(fields: dict[str, Any], expec
 
 def test_a_mean_counts_collapses_and_a_selection_does_not() -> None:
     here = world({8: Behaviour(0.6, 0.0, 0.25)})
-    arms = read(kind="min_effect", a=A, b={**A, "where": "trained"}, margin=0.3).arms()
+    arms = {"a": Arm(rank=8), "b": Arm(rank=8, where="trained")}
     # Collapsed runs answer a tenth of the limit .1: .75 x .6 + .25 x .01 = .4525
     assert truth.mean(here, arms["a"], "accuracy") == pytest.approx(0.4525, abs=1e-6)
     assert truth.mean(here, arms["b"], "accuracy") == pytest.approx(0.6, abs=1e-6)
