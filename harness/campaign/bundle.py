@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.campaign.bench import Bench
 from harness.campaign.verdicts import subjects
 from harness.plan import PlannedBase
-from harness.record.adopted import AdoptedTable
+from harness.record.adopted import AdoptedTable, first_adoption
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.verdict_files import latest, text
@@ -80,6 +80,8 @@ def _files(
     kept = [store.registrations / bench.protocol_name / name, *(table.file.parent for table in tables)]
     for folder in kept:
         yield from ((file, _place(store, file)) for file in sorted(folder.glob("*")) if file.is_file())
+    firsts = (first_adoption(store, table.content) for table in tables)
+    yield from ((file, _place(store, file)) for file in firsts if file.is_file())
     for job in _jobs(bench, name, hypothesis, bases):
         yield job.path / "spec.json", _place(store, job.path / "spec.json")
         results = sorted(job.result.rglob("*")) if job.manifest() else []

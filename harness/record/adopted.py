@@ -126,9 +126,14 @@ def adopted(store: Store, name: str) -> AdoptedTable | None:
     said = _manifest(store, name)
     if said is None:
         return None
-    others = (_manifest(store, other) for other in adopted_names(store))
-    first = min(other["adopted_at"] for other in others if other and other["content"] == said["content"])
-    return AdoptedTable(name=name, file=store.adopted / name / "table.parquet", **{**said, "adopted_at": first})
+    first = read_json(first_adoption(store, said["content"])) or said
+    about = {**said, "adopted_at": first["adopted_at"]}
+    return AdoptedTable(name=name, file=store.adopted / name / "table.parquet", **about)
+
+
+def first_adoption(store: Store, content: str) -> Path:
+    """Return the file that says when rows of this content were first adopted."""
+    return store.adopted / ".first" / f"{content}.json"
 
 
 def _manifest(store: Store, name: str) -> dict[str, Any] | None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.campaign.adopted import adopt_table, verdict_on_table
 from harness.campaign.bench import Bench
 from harness.campaign.bundle import bundle
 from harness.campaign.verdicts import verdict_on
+from harness.record.adopted import adopted
 from harness.record.layout import Store
 from harness.record.verdict import Outcome, Verdict
 from harness.spec import DeclarationError
@@ -79,3 +81,25 @@ def test_without_a_verdict_there_is_nothing_to_pack(made: "Made", tmp_path: Path
     with pytest.raises(DeclarationError, match="no verdict on llama is stored"):
         packed(made, tmp_path)
     assert list(tmp_path.glob("*.gz*")) == []
+
+
+def test_a_tables_verdict_is_decided_again_too(made: "Made", tmp_path: Path) -> None:
+    bench = made.bench()
+    bench.register_shelf()
+    lines = [f"{rank},{seed},{0.5 + seed / 1000},500,0.4" for rank in (8, 16) for seed in range(6)]
+    file = made.root / "elsewhere.csv"
+    file.write_text("\n".join(["rank,seed,accuracy,n_items,base_accuracy", *lines]) + "\n")
+    claim = bench.hypotheses(["live"])["live"]
+    adopt_table(bench, "live", claim, file, None)
+    table = adopted(made.store, "elsewhere")
+    assert table is not None
+    first = verdict_on_table(bench, "live", claim, table)
+    out = tmp_path / "live.tar.gz"
+    bundle(bench, "live", claim, (), [table], out)
+    with tarfile.open(out) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    root = tmp_path / "unpacked" / "live-bench"
+    assert "harness test live --models elsewhere --no-run" in (root / "README.txt").read_text()
+    there = adopted(Store(root / ".harness"), "elsewhere")
+    assert there is not None
+    assert verdict_on_table(Bench(find_shelf(root), Store(root / ".harness"), "bench"), "live", claim, there) == first

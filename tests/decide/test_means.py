@@ -179,7 +179,7 @@ def test_a_mean_is_bounded_from_its_reference(reference: str, landmark: float, d
 
 
 def test_the_sampling_of_a_reference_widens_the_bound() -> None:
-    """The mean of five varies by .001 / 5; a base measured to +-.02 adds .0004, a limit at a quarter of it 1/16 of that."""
+    """The mean of five varies by .001 / 5; a base measured to +-.02 adds .0004, a limit of a quarter of it 1/16."""
     measured = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.46, base_se=0.02)
     runs = {"cell": around(0.5, bounded=False)}
     for reference, variance in (("zero", 0.0), ("base", 4e-4), ("trained_above", 4e-4), ("collapsed_below", 4e-4 / 16)):
