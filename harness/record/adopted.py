@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from harness.record.atomic import IntegrityError, read_json, sha256, write_json
+from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
 from harness.record.layout import Store
 from harness.spec import DeclarationError
 
@@ -98,15 +98,10 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
     try:
         _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
         digest = sha256(stage / "table.parquet")
-        content = _content(rows)
-        manifest = {
-            "source": source,
-            "sha256": digest,
-            "content": content,
-            "rows": len(rows),
-            "adopted_at": time.time(),
-        }
-        write_json(stage / "manifest.json", manifest)
+        content, now = _content(rows), time.time()
+        about = {"source": source, "sha256": digest, "content": content, "rows": len(rows), "adopted_at": now}
+        write_json(stage / "manifest.json", about)
+        create_json(first_adoption(store, content), {"adopted_at": now})  # unless the same rows came before
         try:
             os.rename(stage, store.adopted / name)
         except OSError:  # the folder is there: somebody was first
