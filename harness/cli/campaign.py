@@ -8,7 +8,8 @@ from harness.campaign.bench import Bench
 from harness.campaign.execution import Progress
 from harness.cli.session import Session
 from harness.execute import LocalExecutor
-from harness.plan import RunSet
+from harness.plan import PlannedBase, RunSet
+from harness.record.adopted import AdoptedTable, adopted
 from harness.spec import Hypothesis
 
 FAILED = 1
@@ -17,6 +18,13 @@ FAILED = 1
 def asked(bench: Bench, names: Sequence[str]) -> dict[str, Hypothesis]:
     """Return the hypotheses named, or the whole shelf where none is."""
     return bench.hypotheses(tuple(dict.fromkeys(names)) or bench.shelf.names("hypotheses"))
+
+
+def models(session: Session, bench: Bench, named: Sequence[str]) -> tuple[tuple[PlannedBase, ...], list[AdoptedTable]]:
+    """Return the bases and the adopted tables among the names of --models; the protocol's own bases where none is."""
+    tables = [table for name in named if (table := adopted(session.store, name)) is not None]
+    others = [name for name in named if name not in {table.name for table in tables}]
+    return bench.planned_bases(others) if others or not tables else (), tables
 
 
 def executor(session: Session, workers: int | None) -> LocalExecutor:

@@ -7,8 +7,8 @@ from typing import Any, cast
 import click
 
 from harness.campaign.bench import Bench
+from harness.cli.campaign import models as named_models
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
-from harness.record.adopted import adopted
 from harness.record.atomic import read_json
 from harness.record.exclusion import exclude as exclude_run
 from harness.record.exclusion import excluded
@@ -113,9 +113,7 @@ def bundle(
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     claim = bench.hypotheses([hypothesis])[hypothesis]
-    tables = [table for model in models if (table := adopted(session.store, model)) is not None]
-    named = tuple(model for model in models if model not in {table.name for table in tables})
-    bases = bench.planned_bases(named) if named or not tables else ()
+    bases, tables = named_models(session, bench, models)
     out = session.directory / (output or Path(f"{hypothesis}-{bench.protocol_name}.tar.gz"))
     count = packed(bench, hypothesis, claim, bases, tables, out)
     text = f"{out}: {count} files. Unpack it and run there: {again(hypothesis, bases, tables)}"

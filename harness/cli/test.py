@@ -8,6 +8,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.looks import due
 from harness.campaign.verdicts import subjects, verdict_on
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
+from harness.cli.campaign import models as named_models
 from harness.cli.session import (
     Session,
     explore_option,
@@ -19,7 +20,7 @@ from harness.cli.session import (
 )
 from harness.plan import PlannedBase
 from harness.publish.card import card
-from harness.record.adopted import AdoptedTable, adopted
+from harness.record.adopted import AdoptedTable
 from harness.record.verdict import Outcome, Verdict
 from harness.record.verdict_files import as_json
 from harness.spec import Hypothesis
@@ -57,9 +58,7 @@ def command(
     """
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
     hypotheses = asked(bench, names)
-    tables = [table for model in models if (table := adopted(session.store, model)) is not None]
-    named = tuple(model for model in models if model not in {table.name for table in tables})
-    bases = bench.planned_bases(named) if named or not tables else ()
+    bases, tables = named_models(session, bench, models)
     if bases:
         bench.check_bases(hypotheses, bases)
     if not no_run and bases:
