@@ -87,7 +87,7 @@ def at_once(name: str, root: Path) -> Path:
     assert seeds is not None
     (root / "hypotheses").mkdir(parents=True)
     (root / "pyproject.toml").write_text("[tool.harness]\n")
-    single = text.replace(seeds[0], f"{seeds[0]}\n  looks: [{seeds[1]}]")
+    single = text if "\n  looks:" in text else text.replace(seeds[0], f"{seeds[0]}\n  looks: [{seeds[1]}]")
     (root / "hypotheses" / f"{name}.yaml").write_text(single)
     return root
 

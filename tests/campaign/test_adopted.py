@@ -103,7 +103,7 @@ def test_three_seeds_a_rank_without_an_effect_are_never_a_collapse(made: "Made",
     by_id = {p.id: p for p in verdict.predictions}
     assert by_id["high-ranks-collapse"].outcome is not Outcome.SUPPORTED
     assert by_id["one-doubling"].outcome is not Outcome.SUPPORTED
-    assert by_id["grpo-drop-exceeds-sft-drop"].outcome is Outcome.REFUTED  # twenty points are nowhere near
+    assert by_id["grpo-drop-exceeds-sft-drop"].outcome is not Outcome.SUPPORTED
     assert all(cell.labels["collapsed"] == 0 for cell in verdict.cells)
 
 
