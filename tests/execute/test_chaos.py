@@ -18,7 +18,7 @@ CLAIM = """
 title: Low ranks live
 claim: Pocket runs at ranks 1 and 2 do not collapse.
 source: a claim of the tests
-design: {seeds: 5}
+design: {seeds: 5, looks: [5]}
 predictions:
   - {id: live, kind: collapse_probability, role: primary, statement: Runs live at both ranks., event: collapsed,
      rationale: Below one half a user keeps the policy., direction: below, probability: 0.5, among: {rank: [1, 2]}}
