@@ -159,6 +159,15 @@ def test_an_association_on_its_edge_is_wrong_no_more_often_than_its_level() -> N
     assert steep.claim.supported.value > 0.9  # 7.5 deviations of the noise beyond the margin
 
 
+def test_from_the_floor_no_power_is_promised() -> None:
+    """Every run collapses, as predicted; on a base at .4 that is shown by five of five, on one at .01 by nothing."""
+    said = dying(1.0)
+    above = world(said)
+    low = replace(above, landmarks=Landmarks(0.01, 0.0025, 0.02))
+    assert run(said, sims=10, where=above).claim.supported.value == 1.0
+    assert run(said, sims=10, where=low).claim.supported.value == 0.0
+
+
 def test_inside_the_indifference_zone_no_verdict_is_wrong() -> None:
     zone = {"id": "it", "role": "primary", "kind": "min_effect", "a": A, "b": {"rank": 64}}
     said = run(hypothesis([{**zone, "margin": 0.2, "refute_below": 0.0}], EXPECTED))
