@@ -1,7 +1,7 @@
 """Look by look: how many seeds each prediction wants now, until all are settled or their last look is over.
 
 Every look is a stored verdict. A prediction that is settled asks for nothing more; runs that it shares with others may
-still come, and change nothing about it.
+still come, and can only take its decision away, by showing a cell that mixes collapsed and other runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,8 +98,3 @@ def _union(parts: Sequence[RunSet]) -> RunSet:
     bases = {base.id: base for part in parts for base in part.bases}
     runs = {run.id: run for part in parts for run in part.runs}
     return RunSet(tuple(bases.values()), tuple(sorted(runs.values(), key=lambda run: run.index)))
-
-
-def pending(bench: Bench, runs: RunSet) -> bool:
-    """Return whether a run set has a job without a result that has not failed in this command."""
-    return any(job.id not in bench.failed for job in bench.unfinished(runs))

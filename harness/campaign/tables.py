@@ -59,6 +59,8 @@ def contents(bench: Bench, rows: Sequence[Row], name: str) -> Contents:
         mistakes.append(f"{name}: there is no column rank, so no row names a cell. Add it.")
     if not columns & {"accuracy", "correct"}:
         mistakes.append(f"{name}: there is no column accuracy or correct, so no row has a result. Add one.")
+    nested = {key for row in rows for key in MEANINGS if isinstance(row.get(key), list | dict)}
+    mistakes += [f"{name}: column {key} holds lists or records. Write one value a row." for key in sorted(nested)]
     if mistakes:
         raise DeclarationError(mistakes)
     runs = _runs(bench, rows, name, columns, measures, mistakes)
@@ -116,7 +118,9 @@ def _runs(
             continue
         for measure, value in {**values, "accuracy_items": accuracy}.items():
             items.setdefault(measure, {})[problem] = value
-    for (_, seed), (cell, items) in grouped.items():
+    for (_, seed), (cell, given) in grouped.items():
+        # A measure without a value at some problem has none for the run: a mean over the others is of another test.
+        items = {measure: of for measure, of in given.items() if len(of) == len(given["accuracy"])}
         runs.append(TableRun(cell, seed, {measure: sum(of.values()) / len(of) for measure, of in items.items()}, items))
     _same_problems([items["accuracy"] for _, items in grouped.values()], name, mistakes)
     return runs

@@ -89,9 +89,11 @@ def of_base(runs: RunSet, base: PlannedBase) -> RunSet:
 def decision_code() -> str:
     """Return the hash of the code that decides, so that a mended rule decides again."""
     package = Path(__file__).parent.parent
-    rest = ("decision", "integrity", "observed", "units", "adopted", "tables")
+    rest = ("decision", "integrity", "observed", "seeds", "units", "adopted", "tables")
     files = [*sorted((package / "decide").glob("*.py")), *(package / "campaign" / f"{name}.py" for name in rest)]
-    files += [package / "record" / "verdict.py", package / "store" / "validity.py"]
+    files += [
+        package / name for name in ("record/verdict.py", "store/validity.py", "spec/hypothesis.py", "spec/design.py")
+    ]
     return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])
 
 

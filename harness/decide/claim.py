@@ -21,7 +21,7 @@ from harness.decide.prediction import (
     needs,
     seen,
 )
-from harness.decide.ruling import Finding
+from harness.decide.ruling import Finding, Ruling
 from harness.decide.sample import CellSample, summary
 from harness.decide.terms import Terms
 from harness.record.verdict import Outcome, PredictionVerdict, Reason
@@ -52,9 +52,30 @@ def decide(hypothesis: Hypothesis, prediction: Prediction, results: Results) -> 
     rules = rules_of(hypothesis, prediction)
     found, terms = course(prediction, results, rules)
     ruling = figures(prediction, results, terms)
+    failed = _assumption_failed(found)
+    ps = (None, None) if failed else p_values(prediction, results, terms, hypothesis)
     samples = seen(results, terms)
-    failed = (str(found.reason),) if str(found.reason).startswith("assumption failed") else ()
-    p_support, p_refute = (None, None) if failed else p_values(prediction, results, terms, hypothesis)
+    return _said(prediction, found, terms, ruling, {name: samples[name] for name in arms if name in samples}, ps)
+
+
+def untested(
+    hypothesis: Hypothesis, prediction: Prediction, samples: Mapping[str, CellSample], why: str
+) -> PredictionVerdict:
+    """Return the verdict on a prediction of which the results say too little to decide anything."""
+    found = Finding(Outcome.UNTESTED, Reason.NO_INFORMATION, settled=True, why=why)
+    return _said(prediction, found, rules_of(hypothesis, prediction).terms(1), Ruling(""), samples, (None, None))
+
+
+def _said(
+    prediction: Prediction,
+    found: Finding,
+    terms: Terms,
+    ruling: Ruling,
+    samples: Mapping[str, CellSample],
+    ps: tuple[float | None, float | None],
+) -> PredictionVerdict:
+    """Bind a finding and its figures to what was declared; `ps` are the p of support and of refutation."""
+    failed = _assumption_failed(found)
     return PredictionVerdict(
         id=prediction.id,
         kind=prediction.kind,
@@ -70,8 +91,8 @@ def decide(hypothesis: Hypothesis, prediction: Prediction, results: Results) -> 
         look=terms.look.number,
         looks=terms.look.sizes,
         settled=found.settled,
-        p_support=p_support,
-        p_refute=p_refute,
+        p_support=ps[0],
+        p_refute=ps[1],
         attainable_p=ruling.attainable_p,
         q=None,
         runs_to_resolve=ruling.runs_to_resolve if found.outcome is Outcome.INCONCLUSIVE and not failed else None,
@@ -79,8 +100,12 @@ def decide(hypothesis: Hypothesis, prediction: Prediction, results: Results) -> 
         failed_assumptions=failed,
         estimates=ruling.estimates,
         effect_sizes=ruling.effect_sizes,
-        cells=tuple(summary(name, samples[name]) for name in arms if name in samples),
+        cells=tuple(summary(name, sample) for name, sample in samples.items()),
     )
+
+
+def _assumption_failed(found: Finding) -> tuple[str, ...]:
+    return (str(found.reason),) if str(found.reason).startswith("assumption failed") else ()
 
 
 def p_values(
@@ -112,40 +137,6 @@ def _smallest(holds: Callable[[float], bool]) -> float | None:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def untested(
-    hypothesis: Hypothesis, prediction: Prediction, samples: Mapping[str, CellSample], why: str
-) -> PredictionVerdict:
-    """Return the verdict on a prediction of which the results say too little to decide anything."""
-    found = Finding(Outcome.UNTESTED, Reason.NO_INFORMATION)
-    rules = rules_of(hypothesis, prediction)
-    return PredictionVerdict(
-        id=prediction.id,
-        kind=prediction.kind,
-        role=prediction.role,
-        statement=prediction.statement,
-        outcome=found.outcome,
-        reason=found.reason,
-        how=None,
-        detail=why,
-        needs=needs(prediction),
-        alpha=rules.alpha,
-        refute_alpha=rules.refute_alpha,
-        look=1,
-        looks=rules.sizes,
-        settled=True,
-        p_support=None,
-        p_refute=None,
-        attainable_p=None,
-        q=None,
-        runs_to_resolve=None,
-        assumptions=assumptions(prediction),
-        failed_assumptions=(),
-        estimates=(),
-        effect_sizes=(),
-        cells=tuple(summary(name, sample) for name, sample in samples.items()),
-    )
 
 
 def explored(verdicts: Sequence[PredictionVerdict]) -> list[PredictionVerdict]:

@@ -2,7 +2,8 @@
 
 The procedure never depends on what the runs look like: a test that switches once it sees two modes fails exactly
 when it is needed, because few runs often show only one. Looks are taken in their order and the first that settles the
-prediction stands, whatever came later; so the same runs under the same declaration give the same bytes.
+prediction stands; runs beyond it can only take a decision on means away, where they show a mixed cell. So the same runs
+under the same declaration give the same bytes.
 """
 
 from collections.abc import Mapping

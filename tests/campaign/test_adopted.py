@@ -10,6 +10,7 @@ import pytest
 from harness.campaign.adopted import Adoption, adopt_table, verdict_on_table
 from harness.campaign.bench import Bench
 from harness.campaign.pilot import pilot_seeds
+from harness.campaign.tables import contents
 from harness.record.adopted import adopted, adopted_names
 from harness.record.atomic import IntegrityError
 from harness.record.verdict import Outcome, Reason, Verdict
@@ -249,6 +250,21 @@ def test_what_cannot_be_read_as_runs_is_refused(made: "Made", rows: list[Row], t
     with pytest.raises(DeclarationError, match=told):
         adopt(made.bench(), write(made, rows))
     assert adopted_names(made.store) == []
+
+
+def test_a_measure_with_a_gap_among_the_problems_has_no_value_for_that_run(made: "Made") -> None:
+    rows = [
+        {"rank": r, "seed": s, "problem": p, "correct": 1, "base_accuracy": 0.4, "final_reward": 0.5 if p or s else ""}
+        for r in (8, 16)
+        for s in range(2)
+        for p in range(3)
+    ]
+    bench = made.bench()
+    adopt(bench, write(made, rows))
+    table = adopted(bench.store, "table")
+    assert table is not None
+    runs = contents(bench, table.rows_read(), "table").runs
+    assert [("final_reward" in run.values, run.values["accuracy"]) for run in runs] == [(False, 1.0), (True, 1.0)] * 2
 
 
 @pytest.mark.parametrize(
