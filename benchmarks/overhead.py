@@ -41,7 +41,7 @@ from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.process import THREADS
 from harness.source import splits
-from harness.spec import AdapterSpec, Cell, Protocol
+from harness.spec import Cell, Lora, Protocol
 from harness.spec.adapter import RankStabilised
 from harness.spec.shelf import Shelf, find_shelf
 
@@ -87,7 +87,7 @@ class Bench:
 
     def run(self, rank: int, index: int) -> PlannedRun:
         """Return a GRPO run at the protocol's scaling."""
-        cell = Cell(adapter=AdapterSpec(rank=rank, scaling=self.protocol.recipe.scaling))
+        cell = Cell(adapter=Lora(rank=rank, scaling=self.protocol.recipe.scaling))
         return planned_run(planned_base(self.base, self.protocol), cell, index, self.protocol)
 
     def plain(self, run: PlannedRun, output: Path) -> dict[str, Any]:
@@ -104,6 +104,7 @@ class Bench:
 
     def _parameters(self, run: PlannedRun, output: Path) -> dict[str, Any]:
         adapter, recipe, parts = run.cell.adapter, self.protocol.recipe, splits(self.protocol.task)
+        assert isinstance(adapter, Lora)
         own = {"seed": run.identity["seed"], "output_dir": str(output / "trainer")}
         return {
             "algorithm": run.cell.algorithm,

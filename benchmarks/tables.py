@@ -98,7 +98,7 @@ def write(file: Path, world: World, drawn: Mapping[Cell, Drawn], seeds: int) -> 
     for cell, runs in drawn.items():
         rows = zip(range(seeds), runs.accuracies, strict=True)
         about = f"{world.n_items},{world.base!r}"
-        lines += [f"{cell.algorithm},{cell.adapter.rank},{s},{float(accuracy)!r},{about}" for s, accuracy in rows]
+        lines += [f"{cell.algorithm},{cell.rank},{s},{float(accuracy)!r},{about}" for s, accuracy in rows]
     file.write_text("\n".join(lines) + "\n")
 
 

@@ -123,12 +123,12 @@ class Made:
             if value is not None:
                 self.run(run, value)
 
-    def base(self, planned: PlannedBase, accuracy: float = 0.4) -> JobDirectory:
+    def base(self, planned: PlannedBase, accuracy: float = 0.4, kept: Shards | None = None) -> JobDirectory:
         """Commit a base unless it is there."""
         job = JobDirectory(self.store.bases / planned.id)
         if job.manifest() is None:
             job.create({"id": planned.id, "identity": planned.identity})
-            self.finish(job.path, accuracy)
+            self.finish(job.path, accuracy, kept)
         return job
 
     def run(
@@ -146,7 +146,7 @@ class Made:
     ) -> None:
         """Claim the job at `path` and commit a result of this accuracy on both splits, in steps of .001.
 
-        Rows in `kept` stand in place of those made up for their kind; without `weights` there is no adapter file.
+        Rows in `kept` stand in place of those made up for their kind; without `weights` there is no file of them.
         """
         job = JobDirectory(path)
         identity = job.spec()["identity"]
@@ -169,7 +169,8 @@ class Made:
         for kind, rows in shards.items():
             write_shard(attempt.stage, kind, rows)
         if weights:
-            (attempt.stage / "adapter_model.safetensors").write_bytes(weights)
+            full = job.spec()["identity"]["cell"]["adapter"]["method"] == "full"
+            (attempt.stage / f"{'model' if full else 'adapter_model'}.safetensors").write_bytes(weights)
         assert attempt.commit()
         attempt.exit("ok")
 
@@ -212,7 +213,7 @@ def _run_facts(job_id: str, accuracy: float) -> dict[str, Any]:
         "updates": UPDATES,
         "first_update_norm": 0.25,
         "final_update_norm": 2.5,
-        "adapter": {"multipliers": [2.0], "trainable_parameters": 100},
+        "adapter": {"multipliers": [2.0], "trainable_parameters": 100, "trainable_share": 0.1},
         "base_weights": "w",
         "base_weights_after": "w",
         "first_rollouts": {"sha256": hashlib.sha256(job_id.encode()).hexdigest()},

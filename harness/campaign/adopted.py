@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.campaign.bench import Bench
 from harness.campaign.integrity import Deviation, Integrity, Kind, changes, notes
-from harness.campaign.observed import Observed, ObservedRun, measures_of, relative_to
+from harness.campaign.observed import Observed, ObservedRun, measures_of, relative_to, without_value
 from harness.campaign.pilot import pilot_seeds
 from harness.campaign.tables import Contents, TableRun, contents
 from harness.campaign.verdicts import decision_code, frozen
@@ -27,6 +27,7 @@ from harness.record.verdict import MissingRun, RunLabel, Verdict
 from harness.record.verdict_files import load, renew, save
 from harness.spec import Cell, DeclarationError, Hypothesis
 from harness.spec.canonical import digest
+from harness.spec.measure import bounded_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,8 @@ def _observed(bench: Bench, hypothesis: Hypothesis, said: Contents) -> tuple[Obs
         for cell in cells
         for i in range(reached[cell], seeds)
     )
-    heads = bench.shelf.measures()
-    bounded = frozenset(measure for measure, head in heads.items() if head.bounded)
+    bounded = bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions))
+    lacking = without_value(hypothesis.predictions, scaling, runs)
     seen = Observed(
         landmarks=landmarks,
         n_items=said.n_items,
@@ -186,6 +187,7 @@ def _observed(bench: Bench, hypothesis: Hypothesis, said: Contents) -> tuple[Obs
         planned=len(cells) * seeds,
         missing=missing,
         bounded=bounded | {"accuracy"},
+        silent={measure: dict.fromkeys(ids, "no value in the table") for measure, ids in lacking.items()},
         once=True,
         lacking=_lacking(hypothesis, said),
     )

@@ -4,22 +4,24 @@ Bases are replicated unless the design combines them: each gets a verdict of its
 on that one base. A verdict that is not confirmatory says what is suggestive, and supports or refutes nothing.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from harness import __version__
 from harness.campaign.bench import Bench
 from harness.campaign.integrity import Integrity, Kind
-from harness.campaign.observed import Observed, estimand
+from harness.campaign.observed import Observed, compared, estimand
 from harness.campaign.seeds import seeds_reached
 from harness.campaign.units import units
-from harness.decide import CellSample, Results, at_floor, combined, decide, explored, summary, untested
+from harness.decide import CellSample, Results, at_floor, combined, decide, directions, explored, summary, untested
 from harness.plan import PlannedBase, RunSet, registration_hash
 from harness.record.verdict import SCHEMA, CellSummary, PredictionVerdict, Registered, Verdict
 from harness.spec import Hypothesis
 from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 from harness.spec.protocol import prompts_per_update
+from harness.store import base_responses
 
 LIBRARIES = ("numpy", "scipy", "statsmodels")
 
@@ -80,6 +82,7 @@ def decided(evidence: Evidence) -> Verdict:
         missing=missing,
         registered=registered,
         not_shown=hypothesis.not_shown,
+        directions=directions(hypothesis.predictions, predictions),
         inputs=evidence.inputs,
         software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **seen.software},
     )
@@ -162,9 +165,25 @@ def _registered(evidence: Evidence) -> Registered:
         deviations=tuple(costs),
         explored=any(deviation.kind is Kind.EXPLORED for deviation in integrity.deviations),
         held=evidence.held,
-        notes=integrity.notes,
+        notes=(*integrity.notes, *silent_measures(evidence)),
         violated=any(deviation.violation for deviation in integrity.deviations),
     )
+
+
+def silent_measures(evidence: Evidence) -> Iterator[str]:
+    """Yield, for each measure that some run or base has no value of, how many have none and why: one line each."""
+    scaling = evidence.bench.protocol.recipe.scaling
+    for measure, cells in compared(evidence.hypothesis.predictions, scaling).items():
+        why = Counter(reason for seen in evidence.seen.values() for reason in seen.silent.get(measure, {}).values())
+        runs = sum(run.cell in cells for seen in evidence.seen.values() for run in seen.runs)
+        if why:
+            reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(why.items()))
+            yield f"{measure}: no value for {why.total()} of {runs} runs ({reasons})"
+    of_bases = {p.x for p in evidence.hypothesis.predictions if isinstance(p, Association) and p.x != "log2_tokens"}
+    ids = [base.id for base in evidence.runs.bases]
+    for measure in sorted(of_bases):
+        if lacking := len(ids) - len(base_responses(evidence.bench.store, measure, ids)):
+            yield f"{measure}: no value for {lacking} of {len(ids)} bases"
 
 
 def _recipe(evidence: Evidence) -> tuple[str, ...]:

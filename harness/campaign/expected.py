@@ -5,11 +5,12 @@ then.
 """
 
 from harness.campaign.bench import Bench
-from harness.campaign.observed import answers, estimand, relative_to
+from harness.campaign.observed import answers, estimand, measures_of, relative_to
 from harness.decide.diagnosis.alternatives import declared
 from harness.decide.diagnosis.simulation import Estimands
 from harness.decide.diagnosis.worlds import World
 from harness.spec import Hypothesis
+from harness.spec.measure import bounded_among
 from harness.spec.prediction import Custom
 
 USUAL_BASE = 0.35
@@ -21,7 +22,7 @@ def expected(bench: Bench, hypothesis: Hypothesis) -> World:
     protocol = bench.protocol
     stops = protocol.bases[protocol.default_bases[0]].pretraining.until_accuracy
     base = hypothesis.model.base if hypothesis.model is not None else stops or USUAL_BASE
-    bounded = frozenset(name for name, head in bench.shelf.measures().items() if head.bounded)
+    bounded = bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions))
     n_items = protocol.task.evaluation_problems
     gain = protocol.thresholds.healthy_gain
     return declared(

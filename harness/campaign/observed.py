@@ -1,8 +1,9 @@
 """What was observed: every run of a hypothesis with its label and responses, from the committed records of one base.
 
 Runs that are invalid for what they did, whatever they scored, and runs that somebody excluded count as missing: their
-reason is listed, and no verdict may hang on what they would have given. Seeds count as reached once their runs have
-been executed in every cell, with or without a result.
+reason is listed, and no verdict may hang on what they would have given. A run with a result and no value of a measure
+counts as missing for the predictions on that measure alone, with its reason. Seeds count as reached once their runs
+have been executed in every cell, with or without a result.
 """
 
 import json
@@ -19,12 +20,13 @@ from harness.plan import PlannedRun, RunSet
 from harness.record.exclusion import excluded
 from harness.record.verdict import MissingRun, RunLabel
 from harness.source.code import load
-from harness.spec import Cell, Hypothesis
+from harness.spec import Cell, Hypothesis, Scaling
 from harness.spec.code import is_code
-from harness.spec.measure import Grain
+from harness.spec.measure import Grain, bounded_among, head_of, split
 from harness.spec.prediction import Association, CollapseProbability, Prediction
-from harness.store import MeasureError, inert_factors, invalid_runs, item_responses, query, responses
+from harness.store import MeasureError, inert_factors, invalid_runs, item_responses, query, responses, silences
 from harness.store.code_measures import code_responses
+from harness.store.silence import NO_VALUE
 
 LAUNCHED = "peak_reward"
 """The measure that tells whether a run ever gained reward in training."""
@@ -58,7 +60,9 @@ class Observed:
     planned: int
     missing: tuple[MissingRun, ...]
     bounded: frozenset[str]
-    """Measures whose values are shares from 0 to 1."""
+    """Measures, as predictions name them, whose values are shares from 0 to 1."""
+    silent: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    """Why runs have no value, by measure and run; only runs of cells that a prediction on the measure compares."""
     doubts: tuple[str, ...] = ()
     """What the runs themselves say against a verdict, such as a factor that changed nothing."""
     lacking: str = ""
@@ -69,9 +73,9 @@ class Observed:
 
     def sample(self, cell: Cell, measure: str, planned: int, where: str | None = None) -> CellSample:
         """Return the runs of a cell, or of those the ones labelled `where`, with their response to a measure."""
-        runs = [run for run in self.runs if run.cell == cell and measure in run.values and run.seed < planned]
-        others = tuple(run.seed for run in runs if where is not None and run.label != where)
-        runs = [run for run in runs if where is None or run.label == where]
+        found = [run for run in self.runs if run.cell == cell and run.seed < planned]
+        chosen = [run for run in found if where is None or run.label == where]
+        runs = [run for run in chosen if measure in run.values]
         items = [run.items[measure] for run in runs if measure in run.items]
         return CellSample(
             values=np.array([run.values[measure] for run in runs], dtype=np.float64),
@@ -82,7 +86,8 @@ class Observed:
             items=np.stack(items) if items and len(items) == len(runs) else None,
             bounded=measure in self.bounded,
             selected=where is not None,
-            others=others,
+            others=tuple(run.seed for run in found if run not in chosen),
+            silent=tuple((run.seed, run.label) for run in chosen if measure not in run.values),
             launched=tuple(run.launched for run in runs),
         )
 
@@ -99,7 +104,7 @@ def observed(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> Observed:
     ids = [run.id for run in runs.runs if run.id not in left_out]
     values, items = _responses(bench, hypothesis, ids)
     peaks = responses(bench.store, LAUNCHED, ids) if LAUNCHED in bench.shelf.names("analysis") else {}
-    trained, heads = landmarks.trained_above, bench.shelf.measures()
+    trained = landmarks.trained_above
     found = tuple(
         ObservedRun(
             run_id=run.id,
@@ -124,7 +129,8 @@ def observed(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> Observed:
             for r in runs.runs
             if r.id not in values["accuracy"]
         ),
-        bounded=frozenset(name for name, head in heads.items() if head.bounded),
+        bounded=bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions)),
+        silent=_silent(bench, hypothesis, found),
         doubts=tuple(inert_factors(bench.store, ids)),
         software=_software(bench, ids),
     )
@@ -175,6 +181,34 @@ def measures_of(predictions: Sequence[Prediction]) -> dict[str, bool]:
     return found
 
 
+def compared(predictions: Sequence[Prediction], scaling: Scaling) -> dict[str, set[Cell]]:
+    """Return, by measure, the cells whose runs are compared in it."""
+    found: dict[str, set[Cell]] = {}
+    for prediction in predictions:
+        if not isinstance(prediction, CollapseProbability):
+            found.setdefault(prediction.measure, set()).update(prediction.cells(scaling).values())
+    return found
+
+
+def without_value(
+    predictions: Sequence[Prediction], scaling: Scaling, runs: Sequence[ObservedRun]
+) -> dict[str, list[str]]:
+    """Return, by measure, the runs that are compared in it and have no value; no measure that all have."""
+    lacking = {
+        measure: [run.run_id for run in runs if run.cell in cells and measure not in run.values]
+        for measure, cells in compared(predictions, scaling).items()
+    }
+    return {measure: ids for measure, ids in lacking.items() if ids}
+
+
+def _silent(bench: Bench, hypothesis: Hypothesis, runs: Sequence[ObservedRun]) -> dict[str, dict[str, str]]:
+    lacking = without_value(hypothesis.predictions, bench.protocol.recipe.scaling, runs)
+    return {
+        measure: dict.fromkeys(ids, NO_VALUE) if is_code(measure) else silences(bench.store, measure, ids)
+        for measure, ids in lacking.items()
+    }
+
+
 def _responses(
     bench: Bench, hypothesis: Hypothesis, ids: Sequence[str]
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, NDArray[np.float64]]]]:
@@ -188,9 +222,10 @@ def _responses(
         else:
             said = responses(bench.store, measure, ids)
         values[measure] = {run_id: response.value for run_id, response in said.items()}
-        if measure in heads and heads[measure].bounded:
+        head = head_of(heads, measure)
+        if head is not None and head.bounded:
             _keeps_its_word(measure, values[measure])
-        if by_item and heads[measure].grain is Grain.ITEM:
+        if by_item and head is not None and head.grain is Grain.ITEM:
             items[measure] = item_responses(bench.store, measure, ids)
     return values, items
 
@@ -200,7 +235,7 @@ def _keeps_its_word(measure: str, values: Mapping[str, float]) -> None:
     for run_id, value in values.items():
         if not 0 <= value <= 1:
             rule = f"its first line says 0 to 1, and run {run_id} has {value:g}. Mend the statement or the line."
-            raise MeasureError([f"analysis/{measure}.sql:1 SQL: {rule}"])
+            raise MeasureError([f"analysis/{split(measure)[0]}.sql:1 SQL: {rule}"])
 
 
 def estimand(bench: Bench, name: str):

@@ -3,8 +3,8 @@
 A row is a run, or a problem of a run where there is a column `problem`. Columns: `algorithm`, `rank`, `scaling` with
 `factor` or `alpha`, `learning_rate_scale` (each left out: the protocol's recipe), `seed`, `accuracy` (per problem:
 `correct`, out of `samples`), `n_items` (problems behind an accuracy), `base_accuracy` (one value), and any measure by
-its name. What a decision needs and the table does not say is named: without seeds nobody can tell a run from a copy of
-it, without the base's accuracy nobody can tell a collapse.
+its name, one of steps also as NAME@STEP. What a decision needs and the table does not say is named: without seeds
+nobody can tell a run from a copy of it, without the base's accuracy nobody can tell a collapse.
 """
 
 import math
@@ -17,6 +17,9 @@ from pydantic import ValidationError
 from harness.campaign.bench import Bench
 from harness.record.adopted import Row
 from harness.spec import Cell, DeclarationError
+from harness.spec.measure import head_of
+from harness.spec.place import written as location
+from harness.spec.problem import dotted
 
 FACTORS = ("algorithm", "method", "rank", "scaling", "factor", "alpha", "learning_rate_scale")
 MEANINGS = (*FACTORS, "seed", "problem", "accuracy", "correct", "samples", "n_items", "base_accuracy")
@@ -53,7 +56,8 @@ def contents(bench: Bench, rows: Sequence[Row], name: str) -> Contents:
         DeclarationError: rows that name no cell, accuracies that are none, several base accuracies, and the like.
     """
     columns = {column for row in rows for column in row}
-    measures = {measure: head.bounded for measure, head in bench.shelf.measures().items()}
+    heads = bench.shelf.measures()
+    measures = {column: head.bounded for column in columns if (head := head_of(heads, column)) is not None}
     mistakes: list[str] = []
     if "rank" not in columns:
         mistakes.append(f"{name}: there is no column rank, so no row names a cell. Add it.")
@@ -63,7 +67,7 @@ def contents(bench: Bench, rows: Sequence[Row], name: str) -> Contents:
     mistakes += [f"{name}: column {key} holds lists or records. Write one value a row." for key in sorted(nested)]
     if mistakes:
         raise DeclarationError(mistakes)
-    runs = _runs(bench, rows, name, columns, measures, mistakes)
+    runs = _runs(bench, rows, name, "problem" in columns, measures, mistakes)
     base = _only(rows, "base_accuracy", name, mistakes)
     if base is not None and not 0 <= base <= 1:
         mistakes.append(f"{name}: base_accuracy {base:g} is not between 0 and 1. Mend it.")
@@ -84,7 +88,7 @@ def _runs(
     bench: Bench,
     rows: Sequence[Row],
     name: str,
-    columns: set[str],
+    by_problem: bool,
     measures: Mapping[str, bool],
     mistakes: list[str],
 ) -> list[TableRun]:
@@ -101,13 +105,13 @@ def _runs(
         if accuracy is None:
             mistakes.append(f"{name} row {number}: its accuracy is not between 0 and 1. Mend it, or leave the row out.")
             continue
-        values = {key: value for key in measures.keys() & columns if (value := _real(row.get(key))) is not None}
+        values = {key: value for key in measures if (value := _real(row.get(key))) is not None}
         values["accuracy"] = accuracy
         off = [key for key, value in values.items() if key in measures and measures[key] and not 0 <= value <= 1]
         if off:
             mistakes.append(f"{name} row {number}: {off[0]} {values[off[0]]:g} is not between 0 and 1. Mend it.")
             continue
-        if "problem" not in columns:
+        if not by_problem:
             runs.append(TableRun(cell, str(row.get("seed", number)), values, {}))
             continue
         seed, problem = str(row.get("seed", "")), str(row["problem"])
@@ -151,7 +155,7 @@ def _cell(bench: Bench, row: Row, place: str, mistakes: list[str]) -> Cell | Non
         return Cell.model_validate(written, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
+        where = dotted(location(Cell, first["loc"])[0])
         mistakes.append(f"{place} {where}: {first['input']!r} names no cell: {first['msg']}. Mend the row.")
         return None
 

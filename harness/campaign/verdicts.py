@@ -92,7 +92,16 @@ def decision_code() -> str:
     rest = ("decision", "integrity", "observed", "seeds", "units", "adopted", "tables")
     files = [*sorted((package / "decide").glob("*.py")), *(package / "campaign" / f"{name}.py" for name in rest)]
     files += [
-        package / name for name in ("record/verdict.py", "store/validity.py", "spec/hypothesis.py", "spec/design.py")
+        package / name
+        for name in (
+            "record/verdict.py",
+            "store/samples.py",
+            "store/silence.py",
+            "store/validity.py",
+            "spec/hypothesis.py",
+            "spec/design.py",
+            "spec/measure.py",
+        )
     ]
     return digest([[file.name, file.read_text(encoding="utf-8")] for file in files])
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show what is done, what is at work, what failed.",
     "verdict": "Show stored verdicts; computes nothing.",
     "report": "Write the appendix table of stored verdicts.",
+    "spectra": "Singular-value spectra of any adapter, checkpoint or run.",
     "runs": "The runs of the store: list, show, exclude.",
     "db": "The index: path, query, rebuild.",
 }

@@ -6,6 +6,7 @@ large permutation test, a simulated world) draws from a seed that is an argument
 
 from harness.decide.associations import Unit
 from harness.decide.claim import combined, decide, explored, rules_of, untested
+from harness.decide.directions import directions
 from harness.decide.prediction import Results, at_floor, course
 from harness.decide.sample import CellSample, Landmarks, label, summary
 from harness.decide.scales import item_variance
@@ -19,6 +20,7 @@ __all__ = [
     "combined",
     "course",
     "decide",
+    "directions",
     "explored",
     "item_variance",
     "label",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.decide.sample import CellSample
-from harness.record.verdict import EffectSize, Estimate, Outcome, Reason, Refutation
+from harness.record.verdict import EffectSize, Estimate, Outcome, Reason, Refutation, RunLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Ruling:
 
 
 def missing_runs(samples: Iterable[CellSample]) -> int:
-    """Return the planned runs without a result, over all cells."""
+    """Return the planned runs without a value, over all cells."""
     return sum(sample.missing for sample in samples)
 
 
@@ -77,10 +77,15 @@ def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
     label has one mode, but its size is random, and one run shows no spread. Nor do runs that are all alike, unless what
     sampling of problems gives is known.
     """
-    unselected = [name for name, sample in samples.items() if not sample.n_runs and not sample.selected]
+    unselected = [(name, sample) for name, sample in samples.items() if not sample.n_runs and not sample.selected]
     if unselected:
-        return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"no runs at {', '.join(unselected)}")
-    few = [f"{name} ({sample.n_runs})" for name, sample in samples.items() if sample.selected and sample.n_runs < 2]
+        what = ", ".join(f"{name} ({without})" if (without := _without(s)) else name for name, s in unselected)
+        return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"no runs at {what}")
+    few = [
+        f"{name} ({'; '.join(filter(None, (str(sample.n_runs), _without(sample))))})"
+        for name, sample in samples.items()
+        if sample.selected and sample.n_runs < 2
+    ]
     if few:
         empty = all(not sample.n_runs for sample in samples.values() if sample.selected)
         outcome = Outcome.UNTESTED if empty else Outcome.INCONCLUSIVE
@@ -95,12 +100,17 @@ def mean_assumption_failed(samples: Mapping[str, CellSample]) -> Finding | None:
 def mixed_cells(samples: Mapping[str, CellSample]) -> Finding | None:
     """Return the finding of cells with both collapsed and other runs, which no later run unmixes; None without."""
     mixed = [
-        f"{name} ({sample.n_event('collapsed')} of {sample.n_runs} collapsed)"
+        f"{name} ({sample.fates.count(RunLabel.COLLAPSED)} of {len(sample.fates)} collapsed)"
         for name, sample in samples.items()
         if sample.mixed
     ]
     why = f"collapsed and other runs side by side at {', '.join(mixed)}"
     return Finding(Outcome.INCONCLUSIVE, Reason.MIXED_CELLS, settled=True, why=why) if mixed else None
+
+
+def _without(sample: CellSample) -> str:
+    """Return `3 without a value`, or nothing where every run with a result has one."""
+    return f"{len(sample.silent)} without a value" if sample.silent else ""
 
 
 def _still(sample: CellSample) -> bool:

@@ -51,6 +51,8 @@ class CellSample:
         bounded: Whether responses are shares from 0 to 1, with a known sampling variance.
         selected: Whether the runs were selected by their label, so that their number is random.
         others: Seeds of the cell's runs that have a result and were not selected.
+        silent: Seed and label of the cell's runs that have a result and no value of the measure. They are missing, but
+            what became of them is known.
         launched: Whether each run gained reward in training, (n_runs,); None where nobody knows.
 
     Raises:
@@ -66,6 +68,7 @@ class CellSample:
     bounded: bool = True
     selected: bool = False
     others: tuple[int, ...] = ()
+    silent: tuple[tuple[int, RunLabel], ...] = ()
     launched: tuple[bool | None, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,11 +84,9 @@ class CellSample:
             raise ValueError(f"values {values.tolist()} are not finite. Leave runs without a response out.")
         if self.n_items < 1:
             raise ValueError(f"n_items {self.n_items} makes no accuracy. Give the size of the evaluation set.")
-        if self.planned < max(values.size + len(self.others), 1):
-            raise ValueError(
-                f"planned {self.planned} with {values.size + len(self.others)} runs. Plan at least one, and all that "
-                "are used."
-            )
+        runs = values.size + len(self.others) + len(self.silent)
+        if self.planned < max(runs, 1):
+            raise ValueError(f"planned {self.planned} with {runs} runs. Plan at least one, and all that are used.")
         if self.items is not None and self.items.shape[:1] != values.shape:
             raise ValueError(f"items of shape {self.items.shape} with {values.size} runs. Give one row a run.")
 
@@ -93,7 +94,8 @@ class CellSample:
         """Return the runs of the first `seeds` seeds, as of a design that plans `planned` (default: as many)."""
         kept = [i for i, seed in enumerate(self.seeds) if seed < seeds]
         planned = seeds if planned is None else planned
-        if len(kept) == self.n_runs and planned == self.planned and all(seed < seeds for seed in self.others):
+        known = (*self.others, *(seed for seed, _ in self.silent))
+        if len(kept) == self.n_runs and planned == self.planned and all(seed < seeds for seed in known):
             return self
         return CellSample(
             values=self.values[kept],
@@ -105,23 +107,29 @@ class CellSample:
             bounded=self.bounded,
             selected=self.selected,
             others=tuple(seed for seed in self.others if seed < seeds),
+            silent=tuple((seed, label) for seed, label in self.silent if seed < seeds),
             launched=tuple(self.launched[i] for i in kept) if self.launched else (),
         )
 
     @property
     def n_runs(self) -> int:
-        """Runs that gave a result."""
+        """Runs that gave a value."""
         return int(self.values.size)
 
     @property
     def missing(self) -> int:
-        """Planned runs of the cell without a result; nobody knows which of them a selection would have held."""
+        """Planned runs of the cell without a value; of those without a result nobody knows what became of them."""
         return self.planned - self.n_runs - len(self.others)
 
     @property
     def mixed(self) -> bool:
-        """Whether the cell has both collapsed and other runs, so that its mean describes neither."""
-        return 0 < self.n_event("collapsed") < self.n_runs
+        """Whether the cell has both collapsed and other runs, with a value or not, so that its mean is of neither."""
+        return 0 < self.fates.count(RunLabel.COLLAPSED) < len(self.fates)
+
+    @property
+    def fates(self) -> tuple[RunLabel, ...]:
+        """What became of each run with a result, whether it has a value of the measure or not."""
+        return (*self.labels, *(label for _, label in self.silent))
 
     def n_event(self, event: Event) -> int:
         """Return how many runs carry the label `event`."""

@@ -119,6 +119,8 @@ def planned_run(
         "trainer": trainer,
         "validate_at": list(validate_at),
     }
+    if protocol.spectra_at:
+        identity["spectra_at"] = list(protocol.spectra_at)
     slug = f"{run_slug(base, cell)}-{digest(identity)[:12]}"
     return PlannedRun(slug, base, cell, space, index, identity, ())
 

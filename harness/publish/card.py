@@ -35,6 +35,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for role in ("primary", "auxiliary", "exploratory"):
         for i, prediction in enumerate(p for p in verdict.predictions if p.role == role):
             yield from _prediction(role if i == 0 else "", prediction)
+    yield from _blocks("direction", verdict.directions)
     yield from _blocks("context", context(verdict))
     yield from _block("reading", verdict.reading)
     yield from _blocks("integrity", integrity(verdict))

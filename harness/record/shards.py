@@ -1,52 +1,105 @@
-"""The columnar files of a result, one Parquet file a kind, with the grain of its rows.
+"""The columnar files of a result, one Parquet file a kind, with the grain of its rows and a definition of each column.
 
-Integers are small because there are many; floats are stored as computed.
+Integers are small because there are many; floats are stored as computed. A definition travels in the file, as metadata
+of its column, so that whoever reads the file alone knows what a number means.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a shard."""
+
+    type: str
+    """`int32`, `double`, `string`, `bool` or `list<double>`."""
+    definition: str
+    """What a value is, in one clause, with its unit and source."""
+
+
 EVALUATION = {
     # one row per (step, split, problem)
-    "step": "int32",  # optimiser updates made before the evaluation
-    "split": "string",  # evaluation or validation
-    "problem": "int32",  # position in the split, from 0
-    "samples": "int32",  # sampled answers
-    "correct": "int32",  # sampled answers that were correct
-    "greedy_correct": "bool",  # whether the most likely answer was correct
+    "step": Column("int32", "optimiser updates made before the evaluation"),
+    "split": Column("string", "evaluation or validation"),
+    "problem": Column("int32", "position in the split, from 0"),
+    "samples": Column("int32", "sampled answers"),
+    "correct": Column("int32", "sampled answers that were correct"),
+    "greedy_correct": Column("bool", "whether the most likely answer was correct"),
 }
 
 STEPS = {
-    # one row per optimiser update, counted from 1
-    "step": "int32",
-    "loss": "double",
-    "learning_rate": "double",
-    "grad_norm": "double",
-    "reward": "double",  # mean over the update's completions, 0 to 1; null under SFT
-    "reward_std": "double",  # mean over groups of the spread within a group
-    "frac_reward_zero_std": "double",  # share of groups without spread, hence without gradient
-    "entropy": "double",  # nats per token
-    "completion_length": "double",  # mean, tokens
-    "clipped_ratio": "double",  # share of completions cut at the length limit
+    # one row per optimiser update
+    "step": Column("int32", "number of the update, from 1"),
+    "loss": Column("double", "loss of the update, as the trainer logs it"),
+    "learning_rate": Column("double", "learning rate of the update"),
+    "grad_norm": Column("double", "norm of the gradient before clipping; null where the trainer does not log it"),
+    "reward": Column("double", "mean reward over the update's completions, 0 to 1; null under SFT"),
+    "reward_std": Column("double", "mean over groups of the standard deviation of rewards within a group"),
+    "frac_reward_zero_std": Column("double", "share of groups without spread of reward, hence without gradient"),
+    "entropy": Column("double", "mean entropy of the policy's next token, nats"),
+    "completion_length": Column("double", "mean length of the completions, tokens"),
+    "clipped_ratio": Column("double", "share of completions cut at the length limit"),
 }
 
 SPECTRUM = {
-    # one row per (step, adapted matrix)
-    "step": "int32",
-    "module": "string",
-    "layer": "int32",
-    "rows": "int32",
-    "columns": "int32",
-    "frobenius": "double",
-    "effective_rank": "double",  # exp(entropy of sigma / sum sigma), Roy and Vetterli 2007
-    "stable_rank": "double",  # ||W||_F^2 / ||W||_2^2
-    "top1_energy": "double",  # sigma_1^2 / sum sigma^2
-    "singular_values": "list<double>",  # descending, of the scaled update
+    # one row per (step, target, module); sigma_1 >= sigma_2 >= ... are the singular values, all of them or the leading
+    "step": Column("int32", "optimiser updates made before; 0 for the weights of a base"),
+    "target": Column(
+        "string",
+        "what the matrix is: update (dW of the weights so far), null (a random update of the same form and "
+        "Frobenius norm) or weights (a frozen weight W0)",
+    ),
+    "module": Column("string", "path of the layer in the model"),
+    "layer": Column("int32", "number of the decoder layer, from 0; -1 outside any"),
+    "kind": Column("string", "last name of the module: q_proj, up_proj, embed_tokens, ..."),
+    "rows": Column("int32", "outputs of the layer"),
+    "columns": Column("int32", "inputs of the layer"),
+    "source": Column(
+        "string",
+        "what it was read from: factors, operator, fp32_difference, low_precision_difference (tuned minus base, one "
+        "of them rounded: rounding reads as rank) or weights",
+    ),
+    "dtype": Column("string", "precision in which what it was read from is stored"),
+    "kernel": Column("string", "how the singular values were computed"),
+    "bound": Column("double", "bound on the relative error of every singular value above the floor"),
+    "floor": Column("double", "share of sigma_1 below which singular values are not resolved; 0 where all are"),
+    "complete": Column("bool", "whether every singular value is here that is not zero by construction"),
+    "frobenius": Column("double", "||W||_F, the square root of sum sigma^2"),
+    "effective_rank": Column("double", "exp(entropy of p), p = sigma / sum sigma (Roy and Vetterli 2007, EUSIPCO)"),
+    "effective_rank_energy": Column("double", "exp(entropy of p), p = sigma^2 / sum sigma^2"),
+    "stable_rank": Column("double", "||W||_F^2 / ||W||_2^2"),
+    "participation_ratio": Column("double", "(sum sigma^2)^2 / sum sigma^4"),
+    "top_energy": Column("list<double>", "share of sum sigma^2 in the first 1, 2, 4, 8 and 16 directions"),
+    "alpha": Column(
+        "double",
+        "exponent of the power law fitted to the tail of sigma^2 by maximum likelihood (Clauset, Shalizi and Newman "
+        "2009, SIAM Review 51:661); full-rank matrices only",
+    ),
+    "alpha_ks": Column("double", "Kolmogorov-Smirnov distance of that fit"),
+    "alpha_xmin": Column("double", "where the fitted tail of sigma^2 begins: the start with the least distance"),
+    "overlap": Column(
+        "double",
+        "share of the leading left singular directions of the update inside the span of the base's leading 16: "
+        "||U0^T U||_F^2 / directions, 0 to 1",
+    ),
+    "overlap_chance": Column(
+        "double", "the overlap expected of random directions: leading directions of the base / rows, 0 to 1"
+    ),
+    "intruders": Column(
+        "int32",
+        "of the first 10 left singular directions of W0 + dW, those whose absolute cosine with every one of W0 is "
+        "below 0.5 (Shuttleworth et al. 2024, arXiv 2410.21228)",
+    ),
+    "intruders_unsettled": Column("int32", "of those 10 directions, the ones too close to 0.5 to be told"),
+    "relative_norm": Column("double", "||dW||_F / ||W0||_F"),
+    "singular_values": Column("list<double>", "descending; of an update as it is added to the weight"),
 }
 
-KINDS: dict[str, dict[str, str]] = {"evaluation": EVALUATION, "steps": STEPS, "spectrum": SPECTRUM}
+KINDS: dict[str, dict[str, Column]] = {"evaluation": EVALUATION, "steps": STEPS, "spectrum": SPECTRUM}
 
 
 def write_shard(folder: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -56,6 +109,10 @@ def write_shard(folder: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> N
     # Imported by name: 0.2 s that only workers need, of a library without type information.
     pa: Any = import_module("pyarrow")
     types = {"list<double>": pa.list_(pa.float64()), "double": pa.float64(), "string": pa.string(), "bool": pa.bool_()}
-    schema = pa.schema([(name, types.get(kind_) or pa.int32()) for name, kind_ in KINDS[kind].items()])
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema)
+    types["int32"] = pa.int32()
+    fields = [
+        pa.field(name, types[column.type], metadata={"definition": column.definition})
+        for name, column in KINDS[kind].items()
+    ]
+    table = pa.Table.from_pylist([dict(row) for row in rows], pa.schema(fields))
     import_module("pyarrow.parquet").write_table(table, folder / f"{kind}.parquet")

@@ -236,6 +236,8 @@ class Verdict(_Record):
     missing: tuple[MissingRun, ...]
     registered: Registered
     not_shown: tuple[str, ...]
+    directions: tuple[str, ...] = ()
+    """Where several contrasts share an arm: in which direction each measure goes against each comparator."""
     inputs: str
     """SHA-256 over registration, run manifests and decision code: equal inputs, equal verdict."""
     software: dict[str, str]

@@ -1,6 +1,6 @@
 """What may be declared: hypotheses, predictions, adapters, protocols, and how a YAML file becomes one of them."""
 
-from harness.spec.adapter import AdapterSpec, Cell, Scaling
+from harness.spec.adapter import AdapterSpec, Cell, Lora, Scaling
 from harness.spec.arms import Arm, Arms
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
@@ -18,6 +18,7 @@ __all__ = [
     "CustomTask",
     "DeclarationError",
     "Hypothesis",
+    "Lora",
     "Prediction",
     "Protocol",
     "Scaling",

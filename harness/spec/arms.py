@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from itertools import pairwise, product
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from harness.spec.adapter import AdapterSpec, Algorithm, Cell, PositiveFloat, Proportional, Rank, Scaling, exact
+from harness.spec.adapter import AdapterSpec, Algorithm, Cell, Lora, Rank, resolved
 from harness.spec.declared import Declared, FieldError
 from harness.spec.problem import shown
+from harness.spec.scaling import PositiveFloat, Proportional, Scaling, exact
 
 T = TypeVar("T")
 
@@ -41,22 +42,32 @@ Label = Literal["collapsed", "degraded", "no gain", "trained"]
 
 
 class Arm(Declared):
-    """One cell, named by the factors that a hypothesis may set; what is left out follows the protocol's recipe."""
+    """One cell, named by the factors that a hypothesis may set; what is left out follows the protocol's recipe.
+
+    `rank`, with `scaling` where it departs from the recipe, is LoRA; any other update is declared as `adapter`.
+    """
 
     algorithm: Algorithm = "grpo"
-    rank: Rank
+    rank: Rank | None = None
     scaling: Scaling | None = None
+    adapter: AdapterSpec | None = None
     learning_rate_scale: PositiveFloat = 1.0
     where: Label | None = None
 
+    @model_validator(mode="after")
+    def _one_update(self) -> "Arm":
+        _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
+        return self
+
     def cell(self, scaling: Scaling) -> Cell:
         """Return the cell, with the protocol's `scaling` where the arm names none."""
-        adapter = AdapterSpec(rank=self.rank, scaling=self.scaling or scaling)
+        spec = self.adapter if self.adapter is not None else Lora(rank=self.rank or 1, scaling=self.scaling)
+        adapter = resolved(spec, scaling)
         return Cell(algorithm=self.algorithm, adapter=adapter, learning_rate_scale=self.learning_rate_scale)
 
     def in_words(self) -> str:
         """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
-        parts = [self.algorithm.upper(), f"r={self.rank}"]
+        parts = [self.algorithm.upper(), self.adapter.in_words() if self.adapter else f"r={self.rank}"]
         parts += [self.scaling.in_words()] if self.scaling is not None else []
         parts += [f"lr x{self.learning_rate_scale:g}"] if self.learning_rate_scale != 1 else []
         parts += [f"({self.where} runs)"] if self.where is not None else []
@@ -64,24 +75,31 @@ class Arm(Declared):
 
 
 class Arms(Declared):
-    """Several cells: every combination of the values that each factor lists."""
+    """Several cells: every combination of the values that each factor lists, of LoRA's ranks or of other adapters."""
 
     algorithm: Several[Algorithm] = ("grpo",)
-    rank: SortedRanks
+    rank: SortedRanks | None = None
     scaling: Several[Scaling] | None = None
+    adapter: Several[AdapterSpec] | None = None
     learning_rate_scale: Several[PositiveFloat] = (1.0,)
+
+    @model_validator(mode="after")
+    def _one_update(self) -> "Arms":
+        _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
+        return self
 
     def size(self) -> int:
         """Return the number of cells."""
-        factors = (self.algorithm, self.rank, self.scaling or (None,), self.learning_rate_scale)
+        factors = (self.algorithm, self.rank or self.adapter or (), self.scaling or (None,), self.learning_rate_scale)
         return math.prod(len(values) for values in factors)
 
     def each(self) -> Iterator[Arm]:
         """Yield one arm for every combination, the rank varying fastest."""
-        for algorithm, scaling, scale, rank in product(
-            self.algorithm, self.scaling or (None,), self.learning_rate_scale, self.rank
-        ):
-            yield Arm(algorithm=algorithm, rank=rank, scaling=scaling, learning_rate_scale=scale)
+        for algorithm, scaling, scale in product(self.algorithm, self.scaling or (None,), self.learning_rate_scale):
+            for rank in self.rank or ():
+                yield Arm(algorithm=algorithm, rank=rank, scaling=scaling, learning_rate_scale=scale)
+            for adapter in self.adapter or ():
+                yield Arm(algorithm=algorithm, adapter=adapter, learning_rate_scale=scale)
 
     def named(self) -> dict[str, Arm]:
         """Return one arm a cell, named by the factors of which several levels are listed."""
@@ -89,13 +107,23 @@ class Arms(Declared):
 
     def _name(self, arm: Arm) -> str:
         parts = [arm.algorithm] if len(self.algorithm) > 1 else []
-        parts.append(f"r={arm.rank}")
+        parts.append(arm.adapter.in_words() if arm.adapter else f"r={arm.rank}")
         if len(self.scaling or ()) > 1 and arm.scaling is not None:
             scaling = arm.scaling
             by = f"{exact(scaling.factor)}r" if isinstance(scaling, Proportional) else exact(scaling.alpha)
             parts.append(f"{arm.scaling.policy} {by}")
         parts += [f"lr x{exact(arm.learning_rate_scale)}"] if len(self.learning_rate_scale) > 1 else []
         return " ".join(parts)
+
+
+def _one_of(rank: bool, adapter: bool, scaling: bool) -> None:
+    """Raise FieldError unless an update is declared exactly once."""
+    if not rank and not adapter:
+        raise FieldError("rank", "missing, and so is adapter: nothing is trained. Add rank (LoRA's), or an adapter.")
+    if rank and adapter:
+        raise FieldError("adapter", "declared beside rank, which is LoRA's. Put the rank into the adapter.")
+    if scaling and not rank:
+        raise FieldError("scaling", "declared beside adapter, which has its own. Put it into the adapter.")
 
 
 def different(**arms: Arm) -> None:

@@ -4,7 +4,7 @@ Works on the raw mapping and skips what does not validate, so that these mistake
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,7 +13,7 @@ from harness.spec.arms import Arm
 from harness.spec.declared import Declared
 from harness.spec.design import Design, check_looks
 from harness.spec.hypothesis import shared_levels
-from harness.spec.measure import MeasureHead
+from harness.spec.measure import Grain, MeasureHead, bounded_among, head_of, split
 from harness.spec.model import Model
 from harness.spec.prediction import (
     Association,
@@ -26,7 +26,7 @@ from harness.spec.prediction import (
     NonSuperiority,
     Prediction,
 )
-from harness.spec.problem import Problem, items, mapping, shown
+from harness.spec.problem import Location, Problem, items, mapping, shown
 from harness.spec.reachability import too_few_for_means, unreachable
 
 MOST_RUNS = 10_000
@@ -51,7 +51,7 @@ def check(raw: Mapping[str, Any], measures: Mapping[str, MeasureHead] | None = N
     if measures is not None:
         problems += [problem for i, p in parsed.items() for problem in _measure(i, p, measures)]
     problems += [problem for i, p in parsed.items() for problem in _circular(i, p)]
-    bounded = {name for name, head in (measures or {}).items() if head.bounded} | {"accuracy"}
+    bounded = bounded_among(measures or {}, (getattr(p, "measure", "accuracy") for p in parsed.values())) | {"accuracy"}
     problems += [problem for i, p in parsed.items() for problem in _impossible(i, p, bounded)]
     design = _read(Design, raw.get("design", {}))
     if design is not None:
@@ -130,28 +130,34 @@ def _measure(index: int, prediction: Prediction, measures: Mapping[str, MeasureH
     place = ("predictions", index, "measure")
     problems: list[Problem] = []
     if isinstance(prediction, Association) and prediction.x != "log2_tokens":
-        problems += _grain(("predictions", index, "x"), prediction.x, measures, "base")
+        problems += _grain(("predictions", index, "x"), prediction.x, measures, Grain.BASE)
     if isinstance(prediction, CollapseProbability) or ":" in prediction.measure:
         return problems
     by_item = getattr(prediction, "generalise_to", "benchmark") == "items"
-    problems += _grain(place, prediction.measure, measures, "item" if by_item else "run")
-    if getattr(prediction, "scale", "raw") == "logit" and not problems and not measures[prediction.measure].bounded:
+    problems += _grain(place, prediction.measure, measures, Grain.ITEM if by_item else Grain.RUN)
+    unbounded = not bounded_among(measures, [prediction.measure])
+    if getattr(prediction, "scale", "raw") == "logit" and not problems and unbounded:
         rule = f"{shown(prediction.measure)} is not a share from 0 to 1, so it has no logit. Use raw or log_ratio."
         problems.append(Problem(("predictions", index, "scale"), rule))
     return problems
 
 
-def _grain(place: tuple[str | int, ...], name: str, measures: Mapping[str, MeasureHead], wanted: str) -> list[Problem]:
-    fits = {"run": ("run", "item"), "item": ("item",), "base": ("base",)}[wanted]
-    known = sorted(measure for measure, head in measures.items() if head.grain in fits)
-    if name in known:
+def _grain(place: Location, measure: str, measures: Mapping[str, MeasureHead], wanted: Grain) -> list[Problem]:
+    """Return the mistake of a measure that is not there, or has other rows than wanted; NAME@STEP wants steps."""
+    step = split(measure)[1]
+    if wanted is Grain.RUN and step is not None:
+        wanted = Grain.STEP
+    fits = (Grain.RUN, Grain.ITEM, Grain.STEP) if wanted is Grain.RUN else (wanted,)
+    head = head_of(measures, measure)
+    if head is not None and head.grain in fits:
         return []
-    rows = {"run": "one row per run", "item": "one row per (run, problem)", "base": "one row per base"}[wanted]
-    rule = f"{shown(name)} is no measure with {rows} in analysis/. Known: {', '.join(known) or 'none'}. Use one."
+    known = ", ".join(sorted(name for name, head in measures.items() if head.grain in fits)) or "none"
+    remedy = "Use one." if step is None else f"Use one, or leave @{step} out."
+    rule = f"{shown(measure)} is no measure with {wanted.rows()} in analysis/. Known: {known}. {remedy}"
     return [Problem(place, rule)]
 
 
-def _impossible(index: int, prediction: Prediction, bounded: set[str]) -> list[Problem]:
+def _impossible(index: int, prediction: Prediction, bounded: Set[str]) -> list[Problem]:
     """Return margins that no pair of responses between 0 and 1 can reach."""
     if getattr(prediction, "scale", "raw") != "raw" or getattr(prediction, "measure", "") not in bounded:
         return []
@@ -179,7 +185,7 @@ def _impossible(index: int, prediction: Prediction, bounded: set[str]) -> list[P
     ]
 
 
-def _absurd(model: Model, parsed: Mapping[int, Prediction], bounded: set[str]) -> list[Problem]:
+def _absurd(model: Model, parsed: Mapping[int, Prediction], bounded: Set[str]) -> list[Problem]:
     """Return beliefs that no world can have: shares outside 0 to 1, and several for one cell."""
     problems: list[Problem] = []
     shares = all(getattr(p, "measure", "accuracy") in bounded for p in parsed.values())

@@ -1,16 +1,23 @@
-"""The head of a measure's file: its first comment line, which states what a row is and in which unit values are.
+"""Measures by name: what their first comment line states, and at which update a prediction wants their value.
 
 `-- one row per run; share of sampled answers that are correct after the last update, 0 to 1`. The head is a promise of
-the file's author; that the view keeps it is seen when values are read.
+the file's author; that the view keeps it is seen when values are read. A measure of steps is a time series of each run:
+`stable_rank` means its value at the run's last update, `stable_rank@4` the one at update 4.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.spec.code import is_code
+
 HEAD = re.compile(
-    r"--\s*one row per (?:(?:[\w-]+ )?(?P<run>run)|(?P<item>\(run, problem\))|(?P<base>base))\s*;\s*(?P<unit>\S.*)"
+    r"--\s*one row per (?:(?:[\w-]+ )?(?P<run>run)|(?P<item>\(run, problem\))|(?P<step>\(run, step\))|(?P<base>base))"
+    r"\s*;\s*(?P<unit>\S.*)"
 )
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+AT_STEP = re.compile(r"(?P<name>[^@]+)@(?P<step>0|[1-9][0-9]{0,8})")
 
 
 class Grain(StrEnum):
@@ -20,8 +27,17 @@ class Grain(StrEnum):
     """A run, or those of one algorithm ("GRPO run"); columns `run_id`, `value`."""
     ITEM = "item"
     """A problem under a run; columns `run_id`, `problem`, `value`."""
+    STEP = "step"
+    """A run after so many optimiser updates; columns `run_id`, `step`, `value`."""
     BASE = "base"
     """A base before fine-tuning; columns `base_id`, `value`."""
+
+    def rows(self) -> str:
+        """Return what a row is, in the words of a head: `one row per (run, step)`."""
+        return f"one row per {_ROW[self]}"
+
+
+_ROW = {Grain.RUN: "run", Grain.ITEM: "(run, problem)", Grain.STEP: "(run, step)", Grain.BASE: "base"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +59,26 @@ def measure_head(line: str) -> MeasureHead | None:
     grain = next(grain for grain in Grain if found[grain.value])
     unit = found["unit"].strip()
     return MeasureHead(grain, unit, "0 to 1" in unit)
+
+
+def split(measure: str) -> tuple[str, int | None]:
+    """Return the name of a measure and the update that its value is wanted at, None where none is named."""
+    found = AT_STEP.fullmatch(measure)
+    return (measure, None) if found is None else (found["name"], int(found["step"]))
+
+
+def is_measure(measure: str) -> bool:
+    """Return whether a text has the form of a measure: NAME, NAME@STEP or module:function."""
+    return NAME.fullmatch(split(measure)[0]) is not None or is_code(measure)
+
+
+def head_of(heads: Mapping[str, MeasureHead], measure: str) -> MeasureHead | None:
+    """Return the head of the measure that is meant, None where `heads` has none; only a measure of steps has `@`."""
+    name, step = split(measure)
+    head = heads.get(name)
+    return head if head is not None and (step is None or head.grain is Grain.STEP) else None
+
+
+def bounded_among(heads: Mapping[str, MeasureHead], measures: Iterable[str]) -> frozenset[str]:
+    """Return those of `measures` whose values say that they lie from 0 to 1."""
+    return frozenset(name for name in measures if (head := head_of(heads, name)) is not None and head.bounded)

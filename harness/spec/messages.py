@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.spec.adapter import exact
 from harness.spec.place import written
 from harness.spec.problem import Location, Problem, shown
+from harness.spec.scaling import exact
 
 _RULES = {
     "finite_number": "{value} is not a finite number. Write an ordinary number.",

@@ -14,6 +14,7 @@ from harness.spec.adapter import Algorithm, Cell, Rank, Scaling
 from harness.spec.arms import Arm, Arms, different, sorted_ranks
 from harness.spec.code import CodeName
 from harness.spec.declared import Declared, FieldError
+from harness.spec.measure import is_measure
 from harness.spec.problem import shown
 
 
@@ -23,9 +24,17 @@ def _state_a_margin(value: float) -> float:
     return value
 
 
+def _name_a_measure(value: str) -> str:
+    if not is_measure(value):
+        rule = "is no measure. Write NAME in lower-case letters, digits and underscores"
+        rule += ", NAME@STEP with a step without leading zeros, or module:function."
+        raise ValueError(f"{shown(value)} {rule}")
+    return value
+
+
 Margin = Annotated[float, AfterValidator(_state_a_margin), Field(gt=0)]
 ViewName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Measure = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$|^[a-zA-Z_][\w.]*:[a-zA-Z_]\w*$")]
+Measure = Annotated[str, AfterValidator(_name_a_measure)]
 Role = Literal["primary", "auxiliary", "exploratory"]
 Scale = Literal["raw", "log_ratio", "logit"]
 Side = Literal["below", "above"]
@@ -54,6 +63,8 @@ class Predicted(Declared):
 class _OfMeans(Predicted):
     """A contrast of mean responses.
 
+    `measure`: what runs respond in: NAME of a measure, of a time series its value at the last update, NAME@STEP its
+    value at another, or a function of the project's own.
     `scale`: raw (the measure's own unit), log_ratio (natural logarithm, so that a difference is the log of a ratio of
     geometric means and a margin of 0.223 is a ratio of 1.25) or logit (of a share). `generalise_to`: benchmark holds
     the problems fixed; items takes them as a sample and adds their variance. `looks`: runs a cell at which this

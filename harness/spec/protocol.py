@@ -3,6 +3,7 @@
 Trainer fields bear TRL's own names; `trainer.py` knows which exist and `protocol_checks.py` which go together.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -82,16 +83,26 @@ def _absent(value: object) -> bool:
     return value is None
 
 
+def _single(value: object) -> bool:
+    return value == "float32"
+
+
+def _empty(value: object) -> bool:
+    return value == ()
+
+
 class Recipe(Declared):
     """What an adapter is given unless a hypothesis says otherwise, and what GRPO trains towards.
 
     `reward` is a function of the project, `(completion: str, answer: str) -> float`; without one it is the exact
-    match that evaluation uses in any case. `reward_sha256` is that of its file; left out, it is filled in.
+    match that evaluation uses in any case. `reward_sha256` is that of its file; left out, it is filled in. `dtype` is
+    that of the base in training; an update that is read as a difference of bfloat16 weights enters no claim.
     """
 
     scaling: Scaling
     target_modules: Literal["all-linear"]
     lora_dropout: Annotated[float, Field(ge=0, lt=1)]
+    dtype: Annotated[Literal["float32", "bfloat16"], Field(exclude_if=_single)] = "float32"
     # Absent ones are in no identity, so that recipes without a reward are what they were before there was any.
     reward: Annotated[CodeName | None, Field(exclude_if=_absent)] = None
     reward_sha256: Annotated[Sha256 | None, Field(exclude_if=_absent)] = None
@@ -164,6 +175,14 @@ class Protocol(Declared):
     evaluation: Evaluation
     thresholds: Thresholds
     pilot: Pilot
+    spectra_at: Annotated[tuple[Count, ...], Field(max_length=64, exclude_if=_empty)] = ()
+    """Updates after which the spectrum of the policy's update is kept, besides the first and the last."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Protocol":
+        if any(low >= high for low, high in pairwise(self.spectra_at)):
+            raise FieldError("spectra_at", f"{list(self.spectra_at)} is not strictly increasing. Sort it.")
+        return self
 
     def trainer(self, algorithm: Literal["grpo", "sft"]) -> dict[str, JsonValue]:
         """Return the declared trainer fields of an algorithm, by TRL's names."""

@@ -1,5 +1,7 @@
 """Spectra of updates and of frozen weights."""
 
-from harness.spectra.lora import UpdateSpectrum, lora_spectrum
+from harness.spectra.lora import LowRank
+from harness.spectra.spectrum import TOP, Kernel, Source, Spectrum
+from harness.spectra.update import Update
 
-__all__ = ["UpdateSpectrum", "lora_spectrum"]
+__all__ = ["TOP", "Kernel", "LowRank", "Source", "Spectrum", "Update"]

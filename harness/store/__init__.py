@@ -4,6 +4,7 @@ from harness.record.atomic import IntegrityError
 from harness.store.index import Published, query, rebuild, refresh
 from harness.store.measures import MeasureError
 from harness.store.samples import Response, base_responses, item_responses, responses
+from harness.store.silence import silences
 from harness.store.validity import inert_factors, invalid_runs
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "rebuild",
     "refresh",
     "responses",
+    "silences",
 ]

@@ -31,8 +31,8 @@ LEFT_BEHIND = 3600.0
 """Seconds after which an unpublished index belongs to nobody."""
 HEADERS = 3 * 4096
 """Bytes before the blocks of a DuckDB file: a main header and two that take turns."""
-ADAPTER = "adapter_model"
-"""PEFT's name for an adapter's weights; only their checksum is kept here."""
+WEIGHTS = ("adapter_model", "model")
+"""Names of what a run trained: PEFT's for an adapter, transformers' for a whole model. Only a checksum is kept here."""
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
 
 
@@ -126,21 +126,24 @@ def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
             continue
         shard = job.verified(f"{kind}.parquet")
         listed = ", ".join(f'"{name}"' for name in columns)
-        connection.execute(
-            f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)",
-            [job.id, str(shard)],
-        )
+        sql = f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)"
+        try:
+            connection.execute(sql, [job.id, str(shard)])
+        except duckdb.BinderException:
+            told = "its columns are not those of this version, which cannot read it. Move its run or base away."
+            raise IntegrityError(f"{shard}: {told}") from None
         count = connection.execute(f"SELECT count(*) FROM {TABLE[kind]} WHERE run_id = ?", [job.id]).fetchall()[0][0]
         if (count,) not in connection.execute("SELECT num_rows FROM parquet_file_metadata(?)", [str(shard)]).fetchall():
             raise IntegrityError(f"{shard}: {count} rows were read, its footer says otherwise. Rebuild the index.")
         connection.execute("INSERT INTO ingested VALUES (?, ?, ?, ?)", [job.id, kind, shas[shard.name], count])
-    sha = shas["result.json"]
-    connection.execute("INSERT INTO ingested VALUES (?, 'result', ?, 1)", [job.id, sha])
-    table, adapter = spec["identity"]["kind"], shas.get(f"{ADAPTER}.safetensors")
-    if adapter is not None:
-        connection.execute("INSERT INTO ingested VALUES (?, ?, ?, 1)", [job.id, ADAPTER, adapter])
+    connection.execute("INSERT INTO ingested VALUES (?, 'result', ?, 1)", [job.id, shas["result.json"]])
+    table = spec["identity"]["kind"]
     row = (_base_row if table == "base" else _run_row)(job.id, spec["identity"], facts)
-    row += [] if table == "base" else [adapter]
+    if table == "run":
+        trained = next((name for name in WEIGHTS if f"{name}.safetensors" in shas), None)
+        row.append(shas[f"{trained}.safetensors"] if trained else None)
+        if trained:
+            connection.execute("INSERT INTO ingested VALUES (?, ?, ?, 1)", [job.id, trained, row[-1]])
     connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
     connection.execute("COMMIT")
 
@@ -155,14 +158,17 @@ def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> 
 def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
     cell, adapter = identity["cell"], facts["adapter"]
     rollouts: dict[str, Any] = facts["first_rollouts"] or {}
-    multipliers = adapter["multipliers"]
+    multipliers, declared = adapter["multipliers"], cell["adapter"]
+    scaling: dict[str, Any] = declared.get("scaling") or {}
+    frozen, after = facts["base_weights"], facts["base_weights_after"]
     return [
         run_id,
         identity["base_id"],
         cell["algorithm"],
-        cell["adapter"]["method"],
-        cell["adapter"]["rank"],
-        cell["adapter"]["scaling"]["policy"],
+        declared["method"],
+        json.dumps(declared),
+        declared.get("rank"),
+        scaling.get("policy"),
         multipliers[0] if len(multipliers) == 1 else None,
         identity["trainer"]["learning_rate"],
         cell["learning_rate_scale"],
@@ -171,7 +177,8 @@ def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> li
         facts["first_update_norm"],
         facts["final_update_norm"],
         adapter["trainable_parameters"],
-        facts["base_weights"] == facts["base_weights_after"],
+        adapter["trainable_share"],
+        None if after is None else frozen == after,
         rollouts.get("sha256"),
         json.dumps(identity),
         json.dumps(facts["software"]),

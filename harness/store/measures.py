@@ -1,7 +1,8 @@
 """Measures: one view per file of `analysis/`, each one SELECT, named by the file's stem.
 
 SQL from strangers can read the index and nothing else: views are made on a connection with external access disabled
-and its configuration locked, and a file that holds anything but one SELECT is refused.
+and its configuration locked, and a file that holds anything but one SELECT is refused. A view's comment is the first
+line of its file, which states its grain.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from harness.spec import DeclarationError
+from harness.store.schema import literal
 
 SAFE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -49,14 +51,15 @@ def create_views(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> No
     lines: list[str] = []
     for file in files:
         sql = file.read_text(encoding="utf-8")
-        shown = f"analysis/{file.name}:1"
+        shown, head = f"analysis/{file.name}:1", sql.lstrip().partition("\n")[0]
         try:
             connection.execute(f'CREATE VIEW "{file.stem}" AS {one_select(connection, sql)}')
+            connection.execute(f'COMMENT ON VIEW "{file.stem}" IS {literal(head)}')
         except ValueError as error:
             lines.append(f"{shown} SQL: {error}")
         except duckdb.Error as error:
             lines.append(f"{shown} SQL: {first_line(error)} Mend the statement.")
-        if not sql.lstrip().startswith("--"):
+        if not head.startswith("--"):
             lines.append(f"{shown} SQL: the first line is no comment. State grain and unit: `-- one row per ...`.")
     if lines:
         raise MeasureError(lines)

@@ -58,14 +58,15 @@ CHECKS = (
     FROM asked
     WHERE NOT base_weights_unchanged
     """,
-    # LoRA has a factor B (rows, r) and a factor A (r, columns) for every adapted matrix
+    # LoRA has a factor B (rows, r) and a factor A (r, columns) for every adapted matrix, and so has PiSSA; DoRA has a
+    # magnitude for each output besides
     """
     SELECT run_id, format('It trained {} parameters, where rank {} on its {} adapted matrices has {}.',
                           trainable_parameters, rank, count(*), sum(expected)) AS reason
     FROM (
-        SELECT *, CASE method WHEN 'lora' THEN rank::BIGINT * ("rows" + "columns") END AS expected
+        SELECT *, rank::BIGINT * ("rows" + "columns") + CASE method WHEN 'dora' THEN "rows" ELSE 0 END AS expected
         FROM asked JOIN spectrum USING (run_id)
-        WHERE step = updates
+        WHERE step = updates AND target = 'update' AND method IN ('lora', 'pissa', 'dora')
     )
     GROUP BY run_id, rank, trainable_parameters
     HAVING sum(expected) <> trainable_parameters

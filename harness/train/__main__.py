@@ -1,4 +1,6 @@
-"""`python -m harness.train JOB_DIR` executes one job; `--serve` serves many; `--fields` prints TRL's field table.
+"""`python -m harness.train JOB_DIR` executes one job; `--serve` serves many.
+
+`--fields` and `--peft-fields` print the tables of TRL's and PEFT's fields.
 
 `--code PROJECT` permits the code of that project which jobs name; without it such a job fails. No variable of the
 environment does.
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from harness.record.process import THREADS, die_with_parent
 
-USAGE = "usage: python -m harness.train [--code PROJECT] JOB_DIR | [--code PROJECT] --serve | --fields"
+USAGE = "usage: python -m harness.train [--code PROJECT] JOB_DIR | [--code PROJECT] --serve | --fields | --peft-fields"
 
 
 def main(arguments: list[str]) -> int:
@@ -28,12 +30,13 @@ def main(arguments: list[str]) -> int:
 
         Server(code_root).serve()
         return 0
-    if arguments[0] == "--fields":
+    if arguments[0] in ("--fields", "--peft-fields"):
         import json
 
-        from harness.train.arguments import default_fields
+        from harness.train.arguments import default_fields, peft_fields
 
-        print(json.dumps(default_fields(), indent=1, sort_keys=True))
+        table = default_fields() if arguments[0] == "--fields" else peft_fields()
+        print(json.dumps(table, indent=1, sort_keys=True))
         return 0
     die_with_parent(os.getppid())
     from harness.train.job import execute

@@ -1,78 +1,147 @@
-"""From a declared adapter to PEFT's, and what was realised: multiplier, trainable parameters, norm of the update."""
+"""From a declared adapter to PEFT's: its configuration, and what was realised of it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType
-from peft.tuners.lora import LoraLayer
-from transformers import PreTrainedModel
+from peft import PeftConfig, TaskType
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.adalora.layer import AdaLoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from harness.spec import AdapterSpec
-from harness.spec.adapter import RankStabilised
+from harness.spec.adapter import (
+    AdaLora,
+    Dora,
+    Full,
+    GraLora,
+    Hra,
+    Lora,
+    Miss,
+    Oft,
+    PeftMethod,
+    Pissa,
+    Quanta,
+    RandLora,
+    RankStabilised,
+    Vera,
+)
 from harness.spec.protocol import Recipe
+from harness.train import quanta
+
+PEFT_NAMES = {Lora: "LORA", Dora: "LORA", Pissa: "LORA"}
+"""PEFT's type of a spec whose own name is another."""
 
 
-def peft_config(adapter: AdapterSpec, recipe: Recipe) -> LoraConfig:
-    """Return PEFT's configuration of the declared adapter; `all-linear` leaves the language-model head out."""
-    alpha: Any = adapter.alpha()  # PEFT declares an integer and multiplies by whatever it is given
-    return LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=adapter.rank,
-        lora_alpha=int(alpha) if alpha.is_integer() else alpha,
-        use_rslora=isinstance(adapter.scaling, RankStabilised),
-        lora_dropout=recipe.lora_dropout,
-        target_modules=recipe.target_modules,
-        bias="none",
-    )
+def peft_config(adapter: AdapterSpec, recipe: Recipe, updates: int) -> PeftConfig | None:
+    """Return PEFT's configuration of the declared adapter in a run of so many updates; None for full fine-tuning.
 
-
-def factors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
-    """Yield (module name, B (rows, r), A (r, columns), multiplier) for every adapted matrix."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, LoraLayer):
-            adapted: Any = layer  # whose factors are annotated as bare modules
-            for key, lora_a in adapted.lora_A.items():
-                lora_b = adapted.lora_B[key]
-                yield name.removeprefix("base_model.model."), lora_b.weight, lora_a.weight, adapted.scaling[key]
-
-
-def realised(model: torch.nn.Module) -> dict[str, Any]:
-    """Return the multiplier that PEFT applies, how many parameters train, and their share of all."""
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    total = sum(p.numel() for p in model.parameters())
-    return {
-        "multipliers": sorted({multiplier for *_, multiplier in factors(model)}),
-        "adapted_matrices": sum(1 for _ in factors(model)),
-        "trainable_parameters": trainable,
-        "trainable_share": trainable / (total - trainable),
-    }
-
-
-@torch.no_grad()
-def update_norm(model: torch.nn.Module) -> float:
-    """Return the Frobenius norm of the whole update of the frozen weights, from the factors alone.
-
-    ||s B A||_F^2 = s^2 tr((B^T B)(A A^T)), summed over matrices in float64.
+    `all-linear` leaves the language-model head out.
     """
-    total = 0.0
-    for _, b, a, multiplier in factors(model):
-        b, a = b.double(), a.double()
-        total += multiplier**2 * float(((b.T @ b) * (a @ a.T)).sum())
-    return max(total, 0.0) ** 0.5
+    if isinstance(adapter, Full):
+        return None
+    quanta.register()
+    kind = adapter.type if isinstance(adapter, PeftMethod) else PEFT_NAMES.get(type(adapter), adapter.method.upper())
+    config_type: Any = {str(key.value): value for key, value in PEFT_TYPE_TO_CONFIG_MAPPING.items()}[kind]
+    fields = _fields(adapter, recipe, updates)
+    return config_type(task_type=TaskType.CAUSAL_LM, target_modules=recipe.target_modules, **fields)
+
+
+def _fields(adapter: AdapterSpec, recipe: Recipe, updates: int) -> dict[str, Any]:
+    match adapter:
+        case Lora() | Dora() | Pissa() | AdaLora():
+            return _low_rank(adapter, recipe, updates)
+        case GraLora():
+            alpha = _whole(adapter.alpha())
+            return {"r": adapter.rank, "alpha": alpha, "gralora_k": adapter.blocks, "gralora_dropout": 0.0}
+        case Oft():
+            return {"r": 0, "oft_block_size": adapter.block_size}
+        case Vera():
+            seed = adapter.projection_seed
+            return {"r": adapter.rank, "d_initial": adapter.d_initial, "projection_prng_key": seed}
+        case RandLora():
+            alpha = adapter.alpha or 20 * adapter.rank
+            return {"r": adapter.rank, "randlora_alpha": alpha, "projection_prng_key": adapter.projection_seed}
+        case Miss() | Hra():
+            return {"r": adapter.rank}
+        case Quanta():
+            axes = list(adapter.axes) if adapter.axes else None
+            return {"d": adapter.d, "axes": axes, "unfreeze_norms": adapter.unfreeze_norms}
+        case PeftMethod():
+            return dict(adapter.config)
+        case Full():
+            return {}
+
+
+def _low_rank(adapter: Lora | Dora | Pissa | AdaLora, recipe: Recipe, updates: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {"lora_alpha": _whole(adapter.alpha()), "lora_dropout": recipe.lora_dropout}
+    if isinstance(adapter, AdaLora):
+        ranks = {"target_r": adapter.rank, "init_r": adapter.start()}
+        return {**fields, **ranks, "tinit": adapter.tinit, "tfinal": adapter.tfinal, "total_step": updates}
+    fields |= {"r": adapter.rank, "use_rslora": isinstance(adapter.scaling, RankStabilised), "bias": "none"}
+    fields |= {"use_dora": True} if isinstance(adapter, Dora) else {}
+    return fields | ({"init_lora_weights": "pissa"} if isinstance(adapter, Pissa) else {})
+
+
+def _whole(alpha: float) -> Any:
+    return int(alpha) if alpha.is_integer() else alpha  # PEFT declares an integer and multiplies by whatever it gets
+
+
+def realised(model: torch.nn.Module, base_names: Collection[str]) -> dict[str, Any]:
+    """Return the multiplier that PEFT applies, how many parameters train, and their share of the base's own.
+
+    `multipliers` is empty where the method has none; `base_names` are the base's parameters before it was adapted.
+    """
+    layers: list[Any] = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    multipliers = {found for layer in layers if (found := _multiplier(layer)) is not None}
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    own = sum(p.numel() for _, p in base_parameters(model, base_names))
+    return {
+        "multipliers": sorted(multipliers),
+        "adapted_matrices": len(layers),
+        "trainable_parameters": trainable,
+        "trainable_share": trainable / own,
+    }
+
+
+def _multiplier(layer: Any) -> float | None:
+    scaling = getattr(layer, "scaling", None)
+    if not isinstance(scaling, dict) or "default" not in scaling:
+        return None
+    directions = layer.ranknum["default"].detach() if isinstance(layer, AdaLoraLayer) else 1
+    return float(scaling["default"]) / float(directions)
+
+
+def base_parameters(model: torch.nn.Module, base_names: Collection[str]) -> list[tuple[str, torch.nn.Parameter]]:
+    """Return those parameters that the base had before it was adapted, by their plain names, sorted."""
+    named = ((_plain(name), p) for name, p in model.named_parameters())
+    return sorted(((name, p) for name, p in named if name in base_names), key=lambda pair: pair[0])
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+
+
+def parameter_names(model: torch.nn.Module) -> frozenset[str]:
+    """Return the names of a base's parameters."""
+    return frozenset(name for name, _ in model.named_parameters())
 
 
 @torch.no_grad()
-def frozen_hash(model: PreTrainedModel | torch.nn.Module) -> str:
-    """Return the SHA-256 of all parameters that do not belong to an adapter, in the order of their plain names."""
-    named = {
-        name.removeprefix("base_model.model.").replace(".base_layer.", "."): p
-        for name, p in model.named_parameters()
-        if ".lora_" not in name
-    }
+def weights_hash(named: Iterable[tuple[str, torch.nn.Parameter]]) -> str:
+    """Return the SHA-256 of parameters with their names, in the order of the names."""
     total = hashlib.sha256()
-    for name in sorted(named):
+    for name, parameter in sorted(named, key=lambda pair: pair[0]):
         total.update(name.encode())
-        total.update(named[name].detach().cpu().contiguous().numpy().tobytes())
+        total.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
+
+
+def frozen_hash(model: torch.nn.Module, base_names: Collection[str]) -> str | None:
+    """Return the SHA-256 of the base's parameters that do not train; None where all of them do.
+
+    Taken after the adapter was put in, because PiSSA takes its directions out of the base before training begins.
+    """
+    frozen = [(name, p) for name, p in base_parameters(model, base_names) if not p.requires_grad]
+    return weights_hash(frozen) if frozen else None

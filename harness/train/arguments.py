@@ -7,7 +7,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import peft
 import trl
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from trl import GRPOConfig, SFTConfig
 
 CONFIGS: dict[str, type] = {"grpo": GRPOConfig, "sft": SFTConfig}
@@ -49,6 +51,23 @@ def default_fields() -> dict[str, Any]:
             if f.init
         }
     return table
+
+
+def peft_fields() -> dict[str, Any]:
+    """Return the table of PEFT's methods that adapt matrices, with the fields of their configurations and defaults."""
+    table: dict[str, Any] = {"peft": peft.__version__, "types": {}}
+    for kind, config_type in PEFT_TYPE_TO_CONFIG_MAPPING.items():
+        fields = [f for f in dataclasses.fields(config_type) if f.init]
+        if kind.value in table["types"] or "target_modules" not in {f.name for f in fields} or kind.value == "QUANTA":
+            continue  # prompts, which adapt no matrix, and our own
+        table["types"][kind.value] = {f.name: _plain(_default(f)) for f in fields}
+    return table
+
+
+def _default(field: Any) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return None if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _plain(value: Any) -> Any:

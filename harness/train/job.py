@@ -20,12 +20,13 @@ from harness.record.shards import write_shard
 from harness.source import items_hash, splits
 from harness.spec import BaseRecipe, CustomTask
 from harness.spec.protocol import Evaluation
-from harness.train.adapters import frozen_hash
+from harness.train.adapters import weights_hash
 from harness.train.base import pretrain
 from harness.train.code import permitted_task, recorded_code
 from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
 from harness.train.progress import Heartbeat
 from harness.train.run import train_run
+from harness.train.spectra import base_rows
 from harness.train.tokenizer import character_tokenizer
 
 RECORDED = ("torch", "transformers", "trl", "peft", "datasets", "tokenizers", "numpy")
@@ -120,12 +121,13 @@ def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat, code_root
     write_shard(stage, "steps", losses)
     model.save_pretrained(stage)
     tokenizer.save_pretrained(stage)
+    write_shard(stage, "spectrum", base_rows(stage))
     return {
         "accuracy": accuracy([row for row in rows if row["split"] == "evaluation"]),
         "validation_accuracy": accuracy([row for row in rows if row["split"] == "validation"]),
         "updates": len(losses),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "base_weights": frozen_hash(model),
+        "base_weights": weights_hash(model.named_parameters()),
     }
 
 

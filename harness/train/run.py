@@ -13,33 +13,49 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer, SFTTrainer
 
+from harness.record.atomic import read_json
 from harness.record.shards import write_shard
 from harness.source import Item, items_hash, splits
 from harness.spec import Cell
-from harness.spec.protocol import Evaluation, Recipe
-from harness.spectra import lora_spectrum
-from harness.train.adapters import factors, frozen_hash, peft_config, realised, update_norm
+from harness.spec.protocol import Evaluation, Recipe, prompts_per_update
+from harness.train.adapters import frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
 from harness.train.code import permitted_task, reward_function
 from harness.train.evaluate import accuracy, evaluate
 from harness.train.progress import Heartbeat, StepLog
 from harness.train.reward import ExactAnswer, OwnReward
+from harness.train.spectra import update_norm, update_rows
+from harness.train.updates import start, updates
+
+NO_UPDATE = 1e-5
+"""Norm of the update before the first step, as a share of the base's, above which an adapter does not start at it."""
 
 
 class _Watch(TrainerCallback):
-    """Looks at the policy in the middle of training: the norm of its first update, and declared evaluations."""
+    """Looks at the policy in the middle of training: spectra of its update, and declared evaluations."""
 
-    def __init__(self, identity: dict[str, Any], score: Any):
-        self._steps = set(identity["validate_at"])
-        self._score = score
+    def __init__(self, identity: dict[str, Any], score: Any, spectra: Any):
+        self._validate_at = set(identity["validate_at"])
+        self._spectra_at = set(identity.get("spectra_at", ()))
+        self._score, self._spectra = score, spectra
         self.first_update_norm: float | None = None
-        self.rows: list[dict[str, Any]] = []
+        self.scores: list[dict[str, Any]] = []
+        self.spectra: list[dict[str, Any]] = []
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if hasattr(model.base_model, "update_and_allocate"):  # AdaLoRA prunes by gradients, which are still there
+            model.base_model.update_and_allocate(state.global_step + 1)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        if state.global_step == 1:
-            self.first_update_norm = update_norm(model)
-        if state.global_step in self._steps:
-            self.rows += self._score(model, "validation", state.global_step)
+        if not all(torch.isfinite(p).all() for p in model.parameters() if p.requires_grad):
+            return  # the log of this update ends the run, and says by which number
+        if state.global_step == 1 or state.global_step in self._spectra_at:
+            rows = self._spectra(model, state.global_step)
+            if state.global_step == 1:
+                self.first_update_norm = update_norm(rows)
+            self.spectra += rows
+        if state.global_step in self._validate_at:
+            self.scores += self._score(model, "validation", state.global_step)
 
 
 def train_run(
@@ -60,28 +76,34 @@ def train_run(
     if items_hash(parts.evaluation) != identity["evaluation_set"]:
         raise ValueError("the evaluation set made here is not the one that the run is identified by")
     tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    base_hash = frozen_hash(model)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, recipe.dtype))
+    loaded, base_names = weights_hash(model.named_parameters()), parameter_names(model)
+    _is_the_base(loaded, base, recipe)
 
     def score(policy: Any, split: str, step: int) -> list[dict[str, Any]]:
         plan = Evaluation.model_validate(identity["evaluation"])
         seed = (identity["seed"] + 7919 * step + (split == "validation")) % 2**31
         return evaluate(policy, tokenizer, getattr(parts, split), plan, seed, step=step, split=split)
 
-    log, watch = StepLog(heartbeat), _Watch(identity, score)
+    def spectra(policy: Any, step: int, placed: bool = False) -> list[dict[str, Any]]:
+        return update_rows(updates(policy, cell.adapter, since), step, identity["seed"], base, placed=placed)
+
+    log, watch = StepLog(heartbeat), _Watch(identity, score, spectra)
     reward = _reward(cell, recipe, tokenizer, code_root)
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
     common = {
         "model": model,
         "args": arguments,
         "processing_class": tokenizer,
-        "peft_config": peft_config(cell.adapter, recipe),
+        "peft_config": peft_config(cell.adapter, recipe, _planned_updates(cell, identity, len(parts.training))),
         "callbacks": [log, watch],
     }
     began = time.process_time()
     trainer = _trainer(cell, parts.training, reward, common)
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
-    adapter_at_start = update_norm(trainer.model)
+    since = start(trainer.model, cell.adapter, base)
+    frozen = frozen_hash(trainer.model, base_names)
+    at_start = _starts_at_the_base(spectra(trainer.model, 0), cell)
     trainer.train()
     spent = {"train_cpu_seconds": time.process_time() - began}
     if not log.rows:
@@ -92,19 +114,22 @@ def train_run(
     heartbeat.tell(phase="scoring")
     policy = trainer.model
     rows = score(policy, "evaluation", log.rows[-1]["step"])
-    write_shard(stage, "evaluation", [*watch.rows, *rows])
+    last = log.rows[-1]["step"]
+    ended = spectra(policy, last, placed=True)
+    write_shard(stage, "evaluation", [*watch.scores, *rows])
     write_shard(stage, "steps", log.rows)
-    write_shard(stage, "spectrum", _spectra(policy, log.rows[-1]["step"]))
+    write_shard(stage, "spectrum", [*(row for row in watch.spectra if row["step"] < last), *ended])
     _save(policy, stage, identity["base_id"])
     facts = {
         "accuracy": accuracy(rows),
         "updates": log.rows[-1]["step"],
         "first_update_norm": watch.first_update_norm,
-        "final_update_norm": update_norm(policy),
-        "update_norm_at_start": adapter_at_start,
-        "adapter": realised(policy),
-        "base_weights": base_hash,
-        "base_weights_after": frozen_hash(policy),
+        "final_update_norm": update_norm(ended),
+        "update_norm_at_start": at_start,
+        "adapter": realised(policy, base_names),
+        "loaded_weights": loaded,
+        "base_weights": frozen,
+        "base_weights_after": frozen_hash(policy, base_names),
         "first_rollouts": reward.first_rollouts() if cell.algorithm == "grpo" else None,
         "trainer": record,
     }
@@ -127,8 +152,40 @@ def _trainer(cell: Cell, items: tuple[Item, ...], reward: ExactAnswer, common: d
     return trainer
 
 
+def _is_the_base(loaded: str, base: Path, recipe: Recipe) -> None:
+    """Raise ValueError where the weights that were loaded are not those that the base's record states."""
+    said = read_json(base / "result.json")
+    if said is not None and recipe.dtype == "float32" and said["base_weights"] != loaded:
+        raise ValueError(f"{base}: its weights are not those that its record states. Remove the base and run again.")
+
+
+def _planned_updates(cell: Cell, identity: dict[str, Any], prompts: int) -> int:
+    trainer = identity["trainer"]
+    if cell.algorithm == "grpo":
+        each = prompts_per_update(trainer) or 1
+    else:
+        each = trainer["per_device_train_batch_size"] * trainer.get("gradient_accumulation_steps", 1)
+    return int(trainer.get("num_train_epochs", 1) * -(-prompts // each))
+
+
+def _starts_at_the_base(rows: list[dict[str, Any]], cell: Cell) -> float:
+    """Return the norm of the update before the first step; raise ValueError where the adapter starts elsewhere."""
+    far = [row for row in rows if row["target"] == "update" and (row["relative_norm"] or 0) > NO_UPDATE]
+    if far:
+        share = f"{far[0]['relative_norm']:.2g} of its norm"
+        rule = f"{cell.adapter.slug()} changes {far[0]['module']} by {share} before the first update"
+        raise ValueError(f"{rule}, so it does not start at the base. Declare an initialisation that does.")
+    return update_norm(rows)
+
+
 def _save(policy: Any, stage: Path, base_id: str) -> None:
-    """Write the adapter in PEFT's format, with nothing in it that tells in which folder or process it was made."""
+    """Write the adapter in PEFT's format, with nothing in it that tells in which folder or process it was made.
+
+    Full fine-tuning has no adapter: its weights are written as they are trained.
+    """
+    if not hasattr(policy, "peft_config"):
+        policy.save_pretrained(stage, safe_serialization=True)
+        return
     config = policy.peft_config["default"]
     config.base_model_name_or_path = base_id  # PEFT would write the folder of the base
     config.target_modules = sorted(config.target_modules)  # a set, whose order differs between processes
@@ -142,25 +199,3 @@ def _prompts(items: tuple[Item, ...]) -> Dataset:
 
 def _demonstrations(items: tuple[Item, ...]) -> Dataset:
     return Dataset.from_list([{"prompt": item.prompt, "completion": item.answer} for item in items])
-
-
-def _spectra(policy: Any, step: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name, b, a, multiplier in factors(policy):
-        spectrum = lora_spectrum(b, a, multiplier)
-        layer = next((int(part) for part in name.split(".") if part.isdigit()), -1)
-        rows.append(
-            {
-                "step": step,
-                "module": name,
-                "layer": layer,
-                "rows": spectrum.rows,
-                "columns": spectrum.columns,
-                "frobenius": spectrum.frobenius,
-                "effective_rank": spectrum.effective_rank,
-                "stable_rank": spectrum.stable_rank,
-                "top1_energy": spectrum.top1_energy,
-                "singular_values": list(spectrum.singular_values),
-            }
-        )
-    return rows

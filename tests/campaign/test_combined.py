@@ -57,7 +57,7 @@ def filled(made: "Made", slope: float) -> Verdict:
             made.base(base, 0.26 + 0.04 * int(base.name[-1]) + OFFSET[base.name[:-1]])
         for run in now.runs.runs:
             gap = 0.1 + slope * number(run) + OFFSET[run.base.name[:-1]] + 0.001 * run.index
-            made.run(run, round(0.3 + gap * (run.cell.adapter.rank == 8), 3))
+            made.run(run, round(0.3 + gap * (run.cell.rank == 8), 3))
     return verdict_on(bench, "goes", hypotheses["goes"], bases)
 
 
@@ -92,6 +92,18 @@ def test_a_missing_base_leaves_it_open(made: "Made") -> None:
     three = bench.planned_bases([base.name for base in bench.planned_bases(())][:-1])
     verdict = verdict_on(bench, "goes", bench.hypotheses(["goes"])["goes"], three)
     assert verdict.predictions[0].reason is Reason.MISSING_RUNS
+
+
+def test_bases_without_an_x_leave_it_open_and_are_counted(made: "Made") -> None:
+    """Accuracies of the second family are .31, .35, .39 and .43."""
+    families(made)
+    sql = "SELECT base_id, CASE WHEN architecture = 'llama' OR accuracy < 0.37 THEN accuracy END AS value FROM base"
+    made.declare("analysis/mine.sql", f"-- one row per base; accuracy, where it is known\n{sql}\n")
+    made.declare("hypotheses/goes.yaml", CLAIM.replace("x: base_accuracy", "x: mine"))
+    verdict = filled(made, 0.05)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.predictions[0].reason is Reason.MISSING_RUNS
+    assert [note for note in verdict.registered.notes if "value" in note] == ["mine: no value for 2 of 8 bases"]
 
 
 def test_one_base_a_family_across_three_families_is_refused_with_what_would_do(made: "Made") -> None:

@@ -33,7 +33,7 @@ Accuracy = Callable[[PlannedRun], float | None]
 
 def wide(run: PlannedRun) -> float:
     """Return a difference of two points with a between-run spread of about five: ten points are never cleared."""
-    return 0.5 - 0.08 * (run.cell.adapter.rank == 64) + (-0.06, 0.06, -0.03, 0.03)[run.index % 4]
+    return 0.5 - 0.08 * (run.cell.rank == 64) + (-0.06, 0.06, -0.03, 0.03)[run.index % 4]
 
 
 def near(run: PlannedRun) -> float:
@@ -105,7 +105,7 @@ def test_what_is_settled_asks_for_nothing_and_later_runs_change_nothing(made: "M
     assert (first.outcome, first.look) == (Outcome.SUPPORTED, 1)
     bench = made.bench()
     for run in bench.plan(bench.hypotheses(["keeps"]), ["llama"]).runs:
-        made.run(run, 0.1 if run.cell.adapter.rank == 64 else 0.9)  # those that are there stay as they are
+        made.run(run, 0.1 if run.cell.rank == 64 else 0.9)  # those that are there stay as they are
     again = decided(made.bench()).predictions[0]
     assert (again.outcome, again.look, again.estimates) == (first.outcome, first.look, first.estimates)
 
@@ -131,7 +131,7 @@ def test_unanimous_counts_the_other_way_stop_early(made: "Made") -> None:
 def test_a_failed_run_counts_as_executed_and_leaves_it_open(made: "Made") -> None:
     made.declare("hypotheses/keeps.yaml", CLAIM)
     bench = made.bench()
-    executed(made, bench, lambda run: None if run.index == 1 and run.cell.adapter.rank == 8 else near(run))
+    executed(made, bench, lambda run: None if run.index == 1 and run.cell.rank == 8 else near(run))
     (said,) = decided(bench).predictions
     assert (said.reason, said.look) == (Reason.MISSING_RUNS, 3)
     assert "1 of 16 planned runs missing" in said.detail

@@ -56,6 +56,6 @@ def test_an_excluded_run_is_missing_with_its_reason_and_was_executed(made: "Made
 
 def test_whether_a_run_launched_is_read_from_its_reward(made: "Made") -> None:
     """Made runs log their accuracy as reward throughout: above the limit of trained (.46) they launched."""
-    made.results(lambda run: 0.5 if run.cell.adapter.rank == 8 else 0.01)
+    made.results(lambda run: 0.5 if run.cell.rank == 8 else 0.01)
     said = seen(made)
-    assert {(run.cell.adapter.rank, run.launched) for run in said.runs} == {(8, True), (16, False)}
+    assert {(run.cell.rank, run.launched) for run in said.runs} == {(8, True), (16, False)}

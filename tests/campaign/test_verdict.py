@@ -28,7 +28,7 @@ def spread(run: PlannedRun) -> float:
 
 def as_claimed(run: PlannedRun) -> float:
     """Return a world in which ranks above 64 collapse under GRPO and nowhere else."""
-    return spread(run) + (0.5 if run.cell.algorithm == "sft" or run.cell.adapter.rank <= 64 else 0.01)
+    return spread(run) + (0.5 if run.cell.algorithm == "sft" or (run.cell.rank or 0) <= 64 else 0.01)
 
 
 def healthy(run: PlannedRun) -> float:
@@ -38,9 +38,7 @@ def healthy(run: PlannedRun) -> float:
 
 def half(run: PlannedRun) -> float:
     """Return a world in which rank 128 collapses at every other seed."""
-    collapses = run.cell.algorithm == "grpo" and (
-        run.cell.adapter.rank == 256 or (run.cell.adapter.rank == 128 and run.index % 2)
-    )
+    collapses = run.cell.algorithm == "grpo" and (run.cell.rank == 256 or (run.cell.rank == 128 and run.index % 2))
     return spread(run) + (0.01 if collapses else 0.5)
 
 

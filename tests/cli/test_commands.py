@@ -85,7 +85,7 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
     for name, answer in said.items():
         assert answer.code == 0, (name, answer)
         assert answer.json is not None, name
-    assert {line[0] for line in lines.values()} == set(COMMANDS)
+    assert {line[0] for line in lines.values()} == set(COMMANDS) - {"spectra"}  # which test_spectra.py asks
     assert said["run"].json == {"executed": 12, "planned": 12, "failed": {}}
     assert said["test"].json["executed"] == 0
     assert said["test"].json["verdicts"][0]["passed"] is True
@@ -186,7 +186,9 @@ def test_test_executes_what_is_missing_and_registers_first(harness: Call, made: 
     assert said.json["verdicts"][0]["registered"]["confirmatory"] is True
     assert len(executor.started) == 13
     assert "runs, look 1 of 3: 6 of 6 done" in said.err and "runs, look 3 of 3: 12 of 12 done" in said.err
-    assert sorted(path.stem for path in (made.store.registrations / "bench").iterdir()) == ["live", "rank-collapse"]
+    assert sorted(path.stem for path in (made.store.registrations / "bench").iterdir()) == [
+        *("live", "rank-collapse", "spectral-concentration"),
+    ]
 
 
 def test_quiet_says_nothing_beside_the_result(harness: Call, made: "Made", acting: Acting) -> None:
@@ -213,7 +215,7 @@ def test_the_gate_tells_the_outcome_and_without_it_the_exit_is_0(
 def test_the_gate_takes_the_worst_of_several(harness: Call, made: "Made") -> None:
     made.declare("hypotheses/low.yaml", made.claim_text.replace("rank: [8, 16]", "rank: [8]"))
     made.bench().register_shelf()
-    made.results(lambda run: 0.01 if run.cell.adapter.rank == 8 else 0.5, "live", "low")
+    made.results(lambda run: 0.01 if run.cell.rank == 8 else 0.5, "live", "low")
     said = harness("test", "live", "low", "--no-run", "--gate", "--json")
     assert [verdict["outcome"] for verdict in said.json["verdicts"]] == ["inconclusive", "refuted"]
     assert said.code == 10

@@ -41,6 +41,17 @@ def test_a_cell_is_mixed_only_with_collapsed_and_other_runs(labels: list[RunLabe
     assert cell([0.3] * len(labels), labels, planned=5).mixed is mixed
 
 
+def test_a_run_without_a_value_is_missing_though_its_fate_is_known() -> None:
+    sample = cell([0.5, 0.6], [T, T], planned=6, seeds=(0, 3), silent=((1, T), (4, C)))
+    assert (sample.n_runs, sample.missing, sample.mixed) == (2, 4, True)
+    assert sample.fates == (T, T, T, C)
+    early = sample.first(4)
+    assert (early.missing, early.mixed, early.silent) == (2, False, ((1, T),))
+    assert cell([], [], planned=2, silent=((0, C), (1, C))).mixed is False
+    with pytest.raises(ValueError, match="planned 2 with 3 runs"):
+        cell([0.5], [T], planned=2, silent=((1, T), (2, T)))
+
+
 @pytest.mark.parametrize(
     ("values", "labels", "n_items", "planned", "complaint"),
     [

@@ -11,7 +11,7 @@ from harness.execute import Executor
 from harness.plan.runset import planned_base, planned_run
 from harness.record.atomic import read_json
 from harness.record.job import JobDirectory, State
-from harness.spec import AdapterSpec, Cell, Protocol, load_protocol
+from harness.spec import Cell, Lora, Protocol, load_protocol
 from harness.spec.adapter import Proportional
 
 PATIENCE = 300.0
@@ -32,7 +32,7 @@ class Pocket:
 
     def run(self, index: int) -> JobDirectory:
         """Return a run's job."""
-        cell = Cell(adapter=AdapterSpec(rank=2, scaling=Proportional()))
+        cell = Cell(adapter=Lora(rank=2, scaling=Proportional()))
         planned = planned_run(planned_base("llama", self.protocol), cell, index, self.protocol)
         return self._created(self.root / "runs" / planned.id, planned.identity)
 

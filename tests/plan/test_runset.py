@@ -81,8 +81,8 @@ def ids(runs: RunSet) -> list[str]:
 def test_claims_that_need_the_same_cell_share_its_runs(made: "Made") -> None:
     other = claim(made, "rank: [8, 16]", "rank: [16, 32]")
     runs = plan({"one": claim(made), "two": other}, protocol(made), ["llama"])
-    assert Counter(run.cell.adapter.rank for run in runs.runs) == {8: 6, 16: 6, 32: 6}
-    needed = {run.cell.adapter.rank: run.needed_by for run in runs.runs}
+    assert Counter(run.cell.rank for run in runs.runs) == {8: 6, 16: 6, 32: 6}
+    needed = {run.cell.rank: run.needed_by for run in runs.runs}
     assert needed == {8: ("one/live",), 16: ("one/live", "two/live"), 32: ("two/live",)}
     assert set(ids(plan({"one": claim(made)}, protocol(made), ["llama"]))) < set(ids(runs))
 
@@ -105,12 +105,12 @@ def test_a_look_wants_the_first_seeds_of_each_prediction(made: "Made") -> None:
     other = claim(made, "rank: [8, 16]", "rank: [16, 32]")
     both = {"one": claim(made), "two": other}
     runs = plan(both, protocol(made), ["llama"], seeds={("one", "live"): 2, ("two", "live"): 3}).runs
-    assert [(run.index, run.cell.adapter.rank) for run in runs] == [
+    assert [(run.index, run.cell.rank) for run in runs] == [
         (0, 8), (0, 16), (0, 32), (1, 8), (1, 16), (1, 32), (2, 16), (2, 32)
     ]  # fmt: skip
-    assert [run.needed_by for run in runs if run.cell.adapter.rank == 16 and run.index == 2] == [("two/live",)]
+    assert [run.needed_by for run in runs if run.cell.rank == 16 and run.index == 2] == [("two/live",)]
     first = plan(both, protocol(made), ["llama"], seeds={("one", "live"): 2})  # two/live: all six that it declares
-    assert Counter(run.cell.adapter.rank for run in first.runs) == {8: 2, 16: 6, 32: 6}
+    assert Counter(run.cell.rank for run in first.runs) == {8: 2, 16: 6, 32: 6}
     assert {run.id for run in runs} < {run.id for run in plan(both, protocol(made), ["llama"]).runs}
 
 
@@ -132,7 +132,7 @@ def test_every_cell_has_as_many_runs_as_any_other_at_any_moment(made: "Made") ->
     for base in ("llama", "qwen"):
         own = [run for run in runs if run.base.name == base]
         for n in range(1, len(own) + 1):
-            counts = Counter(run.cell.adapter.rank for run in own[:n])
+            counts = Counter(run.cell.rank for run in own[:n])
             assert max(counts.values()) - min(counts[8], counts[16]) <= 1
     assert [run.base.name for run in runs] == ["llama"] * 12 + ["qwen"] * 12
 
@@ -208,7 +208,7 @@ def test_an_sft_cell_takes_the_sft_fields(made: "Made") -> None:
 
 def test_cells_share_seeds_and_indices_do_not(made: "Made") -> None:
     runs = plan({"live": claim(made)}, protocol(made), ["llama"]).runs
-    seeds = {(run.cell.adapter.rank, run.index): run.identity["seed"] for run in runs}
+    seeds = {(run.cell.rank, run.index): run.identity["seed"] for run in runs}
     assert all(seeds[8, i] == seeds[16, i] for i in range(6))
     assert len(set(seeds.values())) == 6
 

@@ -1,4 +1,6 @@
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,7 +14,17 @@ TYPES = {"int32": "INTEGER", "string": "VARCHAR", "bool": "BOOLEAN", "double": "
 def test_a_shard_has_its_kinds_columns_and_types_even_when_empty(tmp_path: Path, kind: str) -> None:
     write_shard(tmp_path, kind, [])
     described = duckdb.execute("DESCRIBE SELECT * FROM read_parquet(?)", [str(tmp_path / f"{kind}.parquet")]).fetchall()
-    assert {row[0]: row[1] for row in described} == {name: TYPES[type_] for name, type_ in KINDS[kind].items()}
+    assert {row[0]: row[1] for row in described} == {name: TYPES[column.type] for name, column in KINDS[kind].items()}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_column_carries_its_definition_in_the_file(tmp_path: Path, kind: str) -> None:
+    write_shard(tmp_path, kind, [])
+    parquet: Any = import_module("pyarrow.parquet")  # by name: the library has no type information
+    schema = parquet.read_schema(tmp_path / f"{kind}.parquet")
+    found = {field.name: field.metadata[b"definition"].decode() for field in schema}
+    assert found == {name: column.definition for name, column in KINDS[kind].items()}
+    assert all(found.values())
 
 
 def test_floats_are_kept_to_the_last_bit_and_what_is_left_out_is_null(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from itertools import combinations, product
 
 import pytest
 
-from harness.spec.adapter import AdapterSpec, Cell, Constant, Proportional, RankStabilised, exact
+from harness.spec.adapter import Cell, Constant, Lora, Proportional, RankStabilised, exact
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from harness.spec.adapter import AdapterSpec, Cell, Constant, Proportional, Rank
 def test_alpha_and_multiplier(
     scaling: Proportional | Constant | RankStabilised, rank: int, alpha: float, multiplier: float
 ) -> None:
-    adapter = AdapterSpec(rank=rank, scaling=scaling)
+    adapter = Lora(rank=rank, scaling=scaling)
     assert (adapter.alpha(), adapter.multiplier()) == (alpha, multiplier)
 
 
@@ -36,13 +36,13 @@ def test_exact_reads_back_equal(value: float, text: str) -> None:
 
 def test_slugs() -> None:
     def slug(scaling: Proportional | Constant | RankStabilised) -> str:
-        return Cell(adapter=AdapterSpec(rank=8, scaling=scaling)).slug()
+        return Cell(adapter=Lora(rank=8, scaling=scaling)).slug()
 
     assert slug(Proportional()) == "grpo-lora-r8"
     assert slug(Proportional(factor=4)) == "grpo-lora-r8-a4r"
     assert slug(Constant(policy="constant", alpha=4)) == "grpo-lora-r8-a4"
     assert slug(RankStabilised(policy="rank_stabilised", alpha=4)) == "grpo-lora-r8-rs4"
-    sft = Cell(algorithm="sft", adapter=AdapterSpec(rank=1, scaling=Proportional()), learning_rate_scale=0.1)
+    sft = Cell(algorithm="sft", adapter=Lora(rank=1, scaling=Proportional()), learning_rate_scale=0.1)
     assert sft.slug() == "sft-lora-r1-lrx0.1"
 
 
@@ -56,7 +56,7 @@ def test_distinct_cells_have_distinct_slugs() -> None:
             RankStabilised(policy="rank_stabilised", alpha=number),
         ]
     cells = [
-        Cell(algorithm=algorithm, adapter=AdapterSpec(rank=rank, scaling=scaling), learning_rate_scale=scale)
+        Cell(algorithm=algorithm, adapter=Lora(rank=rank, scaling=scaling), learning_rate_scale=scale)
         for algorithm, rank, scaling, scale in product(("grpo", "sft"), (1, 2, 16), scalings, numbers)
     ]
     slugs = [cell.slug() for cell in cells]

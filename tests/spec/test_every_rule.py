@@ -216,6 +216,8 @@ def told(text: str, tmp_path: Path) -> list[str]:
         "accuracy_items": MeasureHead(Grain.ITEM, "share, 0 to 1", bounded=True),
         "depth": MeasureHead(Grain.BASE, "layers", bounded=False),
         "norm": MeasureHead(Grain.RUN, "a norm", bounded=False),
+        "rank_so_far": MeasureHead(Grain.STEP, "a pure number", bounded=False),
+        "share_so_far": MeasureHead(Grain.STEP, "a share, 0 to 1", bounded=True),
     }
     try:
         load_hypothesis(tmp_path / "h.yaml", "f.yaml", heads, tmp_path)
@@ -246,12 +248,41 @@ def test_the_remedy_mends_it(rule: Rule, tmp_path: Path) -> None:
         ((MORE, f"{MORE}, measure: depth"), '"depth" is no measure with one row per run'),
         ((MORE, f"{MORE}, generalise_to: items"), '"accuracy" is no measure with one row per (run, problem)'),
         ((MORE, f"{MORE}, measure: norm, scale: logit"), '"norm" is not a share from 0 to 1, so it has no logit.'),
+        ((MORE, f"{MORE}, measure: rank_so_far@4, scale: logit"), '"rank_so_far@4" is not a share from 0 to 1, so it'),
     ],
 )
 def test_a_measure_has_to_be_of_the_kind_that_is_asked_for(edit: tuple[str, str], says: str, tmp_path: Path) -> None:
     (line,) = told(declared(MORE).replace(*edit), tmp_path)
     assert says in line
     assert line.endswith(("Use one.", "Use raw or log_ratio."))
+
+
+@pytest.mark.parametrize("measure", ["norm@4", "mood@4", "depth@4", "accuracy_items@4"])
+def test_only_a_measure_of_steps_has_a_value_at_a_step(measure: str, tmp_path: Path) -> None:
+    (line,) = told(declared(f"{MORE}, measure: {measure}"), tmp_path)
+    assert line.startswith(f'f.yaml:{P0}.measure: "{measure}" is no measure with one row per (run, step) in analysis/.')
+    assert line.endswith(" Known: rank_so_far, share_so_far. Use one, or leave @4 out.")
+
+
+def test_problems_have_no_steps(tmp_path: Path) -> None:
+    for measure in ("rank_so_far", "rank_so_far@4", "accuracy_items@4"):
+        (line,) = told(declared(f"{MORE}, generalise_to: items, measure: {measure}"), tmp_path)
+        assert f'"{measure}" is no measure with one row per (run, problem) in analysis/. Known: accuracy_items.' in line
+
+
+def test_a_step_is_written_without_leading_zeros(tmp_path: Path) -> None:
+    (line,) = told(declared(f"{MORE}, measure: rank_so_far@04"), tmp_path)
+    assert line.startswith(f'f.yaml:{P0}.measure: "rank_so_far@04" is no measure. Write NAME in lower-case letters')
+    assert line.endswith("NAME@STEP with a step without leading zeros, or module:function.")
+
+
+def test_a_time_series_responds_wherever_a_run_does(tmp_path: Path) -> None:
+    for measure in ("rank_so_far", "rank_so_far@0", "rank_so_far@17"):
+        assert told(declared(f"{MORE.replace('0.1', '40')}, measure: {measure}"), tmp_path) == []
+        assert told(declared(f"{SELECTED}, measure: {measure}"), tmp_path) == []
+    assert told(declared(f"{MORE}, measure: share_so_far@4, scale: logit"), tmp_path) == []
+    (line,) = told(declared(f"{MORE.replace('0.1', '1')}, measure: share_so_far@4"), tmp_path)
+    assert "1 is out of range: share_so_far@4, from 0 to 1, gives this kind less than 1 either way." in line
 
 
 def test_x_is_a_measure_of_bases(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.spec import Arm, Arms, Hypothesis
-from harness.spec.adapter import Constant, Proportional
+from harness.spec.adapter import Constant, Dora, Lora, Proportional
 from harness.spec.design import Bases, Design
 from harness.spec.prediction import (
     Association,
@@ -63,8 +63,10 @@ def test_names_never_merge_two_arms() -> None:
 
 def test_an_arm_without_a_scaling_follows_the_recipe() -> None:
     recipe, own = Proportional(factor=4), Constant(policy="constant", alpha=3.0)
-    assert Arm(rank=8).cell(recipe).adapter.alpha() == 32.0
-    assert Arm(rank=8, scaling=own).cell(recipe).adapter.alpha() == 3.0
+    assert Arm(rank=8).cell(recipe).adapter == Lora(rank=8, scaling=recipe)
+    assert Arm(rank=8, scaling=own).cell(recipe).adapter == Lora(rank=8, scaling=own)
+    dora = Dora(method="dora", rank=8)
+    assert Arm(adapter=dora).cell(recipe).adapter == Dora(method="dora", rank=8, scaling=recipe)
 
 
 def test_contrasts_name_their_arms_by_letter() -> None:

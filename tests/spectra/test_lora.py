@@ -7,7 +7,7 @@ import mpmath
 import pytest
 import torch
 
-from harness.spectra import lora_spectrum
+from harness.spectra import LowRank, Spectrum
 
 
 def factors(m: int, n: int, r: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,6 +26,10 @@ def exact(b: torch.Tensor, a: torch.Tensor, multiplier: float) -> list[Any]:
     with mpmath.workdps(50):
         product = mpmath.mpf(multiplier) * mpmath.matrix(b.tolist()) * mpmath.matrix(a.tolist())
         return list(mpmath.svd_r(product, compute_uv=False))
+
+
+def lora_spectrum(b: torch.Tensor, a: torch.Tensor, multiplier: float) -> Spectrum:
+    return LowRank(b, a, multiplier).spectrum()
 
 
 def test_a_condition_of_1e8_keeps_every_digit_of_the_smallest_value() -> None:

@@ -33,7 +33,7 @@ def refused(made: "Made", returned: str) -> str:
 
 
 def test_every_committed_run_is_measured_on_its_own_result(made: "Made") -> None:
-    made.results(lambda run: run.cell.adapter.rank / 100 if run.index else None)
+    made.results(lambda run: (run.cell.rank or 0) / 100 if run.index else None)
     found = measured(made, READ)
     assert len(found) == 10  # two ranks, six seeds, of which the first was not run
     assert found == {

@@ -12,10 +12,13 @@ import duckdb
 import pytest
 
 from harness.plan import PlannedRun
+from harness.plan.runset import planned_run
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
+from harness.record.shards import KINDS
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import save
+from harness.spec import Cell
 from harness.spec.shelf import find_shelf
 from harness.store import IntegrityError, Published, query, rebuild, refresh, responses
 
@@ -204,6 +207,54 @@ def test_the_adapter_is_known_by_its_checksum(made: "Made", measures: list[Path]
     assert query(made.store, sql)[1] == [(hashlib.sha256(b"two").hexdigest(),), (None,)]
 
 
+def test_full_fine_tuning_has_no_rank_no_scaling_and_the_checksum_of_the_model(
+    made: "Made", measures: list[Path]
+) -> None:
+    runs = planned(made)
+    cell = Cell.model_validate({**runs[0].cell.model_dump(), "adapter": {"method": "full"}})
+    without, full = (planned_run(runs[0].base, cell, i, made.bench().protocol) for i in (0, 1))
+    trained: dict[str, Any] = {"multipliers": [], "trainable_parameters": 1000, "trainable_share": 1.0}
+    made.run(runs[0], 0.5, weights=b"adapter")
+    made.run(without, 0.5, adapter=trained)
+    made.run(full, 0.5, weights=b"model", adapter=trained)
+    assert refresh(made.store, measures) == Published(added=4, jobs=4)
+    sql = "SELECT method, adapter->>'$.method', rank, scaling, multiplier, trainable_share, adapter_sha256 FROM run"
+    lora, model = (hashlib.sha256(weights).hexdigest() for weights in (b"adapter", b"model"))
+    assert query(made.store, f"{sql} ORDER BY ALL")[1] == [
+        ("full", "full", None, None, None, 1.0, model),
+        ("full", "full", None, None, None, 1.0, None),
+        ("lora", "lora", 8, "proportional", 2.0, 0.1, lora),
+    ]
+    assert refresh(made.store, measures) == Published(added=0, jobs=4)
+
+
+def test_columns_say_what_they_hold(made: "Made", measures: list[Path]) -> None:
+    refresh(made.store, measures)
+    sql = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ? AND comment IS NOT NULL"
+    for kind, columns in KINDS.items():
+        said = dict(query(made.store, sql, ["step" if kind == "steps" else kind])[1])
+        assert said.pop("run_id")
+        assert said == {name: column.definition for name, column in columns.items()}
+    view = "SELECT comment FROM duckdb_views() WHERE view_name = 'first_update_norm'"
+    line = find_shelf(made.root).path("analysis", "first_update_norm").read_text().splitlines()[0]
+    assert one(made.store, view) == line
+
+
+def test_a_shard_with_other_columns_is_refused_by_name(made: "Made", measures: list[Path]) -> None:
+    run = planned(made)[0]
+    job = JobDirectory(made.store.runs / run.id)
+    job.create({"id": run.id, "identity": run.identity})
+    attempt = job.claim({"engine": "test"})
+    assert attempt is not None
+    (attempt.stage / "result.json").write_text("{}")
+    steps = str(attempt.stage / "steps.parquet")
+    duckdb.execute(f"COPY (SELECT 1 AS step, 0.5 AS loss_of_old) TO '{steps}'")
+    assert attempt.commit()
+    attempt.exit("ok")
+    with pytest.raises(IntegrityError, match=r"steps\.parquet: its columns are not those of this version"):
+        refresh(made.store, measures)
+
+
 def test_a_removed_result_is_no_longer_in_it(made: "Made", measures: list[Path]) -> None:
     runs = planned(made)
     jobs = [made.run(run, 0.5) for run in runs[:2]]
@@ -276,13 +327,15 @@ def test_another_process_can_query_all_the_while(made: "Made", measures: list[Pa
     refresh(made.store, measures)
     command = [sys.executable, "-c", QUERIES, str(made.store.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
-        assert reader.stdout is not None
-        assert reader.stdout.readline() == "ready\n"
-        assert reader.stdout.readline() == "reading\n"
-        for run in runs[:6]:
-            made.run(run, 0.5)
-            refresh(made.store, measures)
-        (made.store.root / "stop").touch()
+        try:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "ready\n"
+            assert reader.stdout.readline() == "reading\n"
+            for run in runs[:6]:
+                made.run(run, 0.5)
+                refresh(made.store, measures)
+        finally:
+            (made.store.root / "stop").touch()  # else a failure here would wait for the reader for ever
         reads, last = (int(word) for word in reader.communicate()[0].split())
     assert reader.returncode == 0
     assert reads > 1

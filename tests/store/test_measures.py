@@ -138,7 +138,7 @@ STEPS: list[dict[str, Any]] = [
     {"step": i, "loss": 1.0, "reward": i / 100, "frac_reward_zero_std": (i % 4) / 4} for i in range(1, 13)
 ]
 SPECTRUM: list[dict[str, Any]] = [
-    {"step": 12, "module": name, "layer": 0, "rows": 4, "columns": 4, "stable_rank": value}
+    {"step": 12, "target": "update", "module": name, "source": "factors", "stable_rank": value}
     for name, value in (("q", 1.5), ("k", 2.0), ("v", 4.0))
 ]
 
@@ -153,7 +153,7 @@ def by_hand(made: "Made", runs: list[PlannedRun]) -> str:
         "updates": 12,
         "first_update_norm": 0.5,
         "final_update_norm": 3.0,
-        "adapter": {"multipliers": [2.0], "trainable_parameters": 10},
+        "adapter": {"multipliers": [2.0], "trainable_parameters": 10, "trainable_share": 0.01},
         "base_weights": "w",
         "base_weights_after": "w",
         "first_rollouts": None,
@@ -177,19 +177,27 @@ EXPECTED = {
     "stable_rank": (1.5 + 2.0 + 4.0) / 3,
     "accuracy_items": (4 / 4 + 1 / 4 + 0 / 4) / 3,
     "peak_reward": fmean(i / 100 for i in range(3, 13)),  # rewards rise, so the last ten are the best
+    "reward_at": fmean(i / 100 for i in range(8, 13)),
 }
-NONE_FOR_SFT = {"final_reward", "groups_without_gradient", "stable_rank", "peak_reward"}
+NONE_FOR_SFT = {"final_reward", "groups_without_gradient", "stable_rank", "peak_reward", "reward_at"}
 
 
 def test_every_shipped_measure_gives_what_python_gives(made: "Made", by_hand: str, runs: list[PlannedRun]) -> None:
-    assert set(Shelf(None, {}).names("analysis")) == {*EXPECTED, "base_accuracy"}
+    shelf = Shelf(None, {})
+    spectral = {name for name in shelf.names("analysis") if "FROM spectrum" in shelf.path("analysis", name).read_text()}
+    assert {*shelf.names("analysis")} - spectral == EXPECTED.keys() - {"stable_rank"} | {"base_accuracy"}
     for name, value in EXPECTED.items():
         found = responses(made.store, name, [run.id for run in runs])
         assert found[by_hand].value == pytest.approx(value), name
         assert (runs[1].id in found) == (name not in NONE_FOR_SFT), name
 
 
-KEY = {Grain.RUN: "run_id", Grain.ITEM: "(run_id, problem)", Grain.BASE: "base_id"}
+KEY = {
+    Grain.RUN: "run_id",
+    Grain.ITEM: "(run_id, problem)",
+    Grain.STEP: "(run_id, step)",
+    Grain.BASE: "base_id",
+}
 
 
 @pytest.mark.parametrize("name", [*EXPECTED, "base_accuracy"])

@@ -9,7 +9,7 @@ import pytest
 from harness.plan import PlannedRun
 from harness.plan.runset import planned_run
 from harness.spec import Cell
-from harness.store import inert_factors, invalid_runs, refresh
+from harness.store import inert_factors, invalid_runs, query, refresh
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -27,7 +27,7 @@ def runs(made: "Made") -> list[PlannedRun]:
 
 
 def of_rank(runs: list[PlannedRun], rank: int) -> list[PlannedRun]:
-    return [run for run in runs if run.cell.adapter.rank == rank]
+    return [run for run in runs if run.cell.rank == rank]
 
 
 def like(made: "Made", run: PlannedRun, base: PlannedRun | None = None, **cell: Any) -> PlannedRun:
@@ -107,12 +107,16 @@ def test_fewer_updates_in_the_log_than_were_made(made: "Made", runs: list[Planne
 def matrices(step: int = 20) -> dict[str, Rows]:
     """Return spectra of two matrices, 4 by 6 and 6 by 10: LoRA of rank r has r (4 + 6 + 6 + 10) = 26 r parameters."""
     shapes = (("up", 4, 6), ("down", 6, 10))
-    rows = [{"step": step, "module": name, "layer": 0, "rows": r, "columns": c} for name, r, c in shapes]
+    rows: Rows = [
+        {"step": step, "target": target, "module": name, "layer": 0, "rows": r, "columns": c}
+        for name, r, c in shapes
+        for target in ("update", "null")
+    ]
     return {"spectrum": rows}
 
 
 def trained(parameters: int) -> dict[str, Any]:
-    return {"multipliers": [2.0], "trainable_parameters": parameters}
+    return {"multipliers": [2.0], "trainable_parameters": parameters, "trainable_share": 0.1}
 
 
 def test_parameters_are_those_of_rank_and_shapes(made: "Made", runs: list[PlannedRun]) -> None:
@@ -125,6 +129,38 @@ def test_parameters_are_those_of_rank_and_shapes(made: "Made", runs: list[Planne
         low[1].id: "It trained 272 parameters, where rank 8 on its 2 adapted matrices has 208.",
         high[1].id: "It trained 208 parameters, where rank 16 on its 2 adapted matrices has 416.",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    # Matrices 4 by 6 and 6 by 10 at rank 8: 8 x 26 in the factors; DoRA has magnitudes for 4 + 6 outputs besides.
+    [("pissa", 208), ("dora", 208 + 10)],
+)
+def test_kin_of_lora_have_the_parameters_of_their_factors(
+    made: "Made", runs: list[PlannedRun], method: str, parameters: int
+) -> None:
+    adapter = {"method": method, "rank": 8, "scaling": {"policy": "proportional", "factor": 2.0}}
+    kin = [like(made, run, adapter=adapter) for run in of_rank(runs, 8)]
+    made.run(kin[0], 0.5, matrices(), adapter=trained(parameters))
+    made.run(kin[1], 0.5, matrices(), adapter=trained(parameters + 1))
+    said = f"It trained {parameters + 1} parameters, where rank 8 on its 2 adapted matrices has {parameters}."
+    assert invalid(made, kin) == {kin[1].id: said}
+
+
+@pytest.mark.parametrize("adapter", [{"method": "full"}, {"method": "vera", "rank": 8}, {"method": "oft"}])
+def test_methods_without_a_formula_are_not_counted(
+    made: "Made", runs: list[PlannedRun], adapter: dict[str, Any]
+) -> None:
+    other = like(made, runs[0], adapter=adapter)
+    made.run(other, 0.5, matrices(), adapter=trained(1))
+    assert invalid(made, [other]) == {}
+
+
+def test_where_nothing_is_frozen_nothing_frozen_can_have_changed(made: "Made", runs: list[PlannedRun]) -> None:
+    full = like(made, runs[0], adapter={"method": "full"})
+    made.run(full, 0.5, base_weights="w", base_weights_after=None)
+    assert invalid(made, [full]) == {}
+    assert query(made.store, "SELECT base_weights_unchanged FROM run")[1] == [(None,)]
 
 
 def test_only_the_last_spectrum_counts_the_matrices(made: "Made", runs: list[PlannedRun]) -> None:

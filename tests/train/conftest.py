@@ -18,7 +18,7 @@ from harness.plan import PlannedRun
 from harness.plan.runset import planned_base, planned_run
 from harness.record.job import JobDirectory
 from harness.record.process import THREADS
-from harness.spec import AdapterSpec, Cell, Protocol, load_protocol
+from harness.spec import Cell, Lora, Protocol, load_protocol
 from harness.spec.adapter import Proportional
 
 os.environ.update({**THREADS, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"})
@@ -38,7 +38,7 @@ class Laboratory:
     @staticmethod
     def cell(rank: int = 4, algorithm: Any = "grpo") -> Cell:
         """Return a cell with the usual scaling."""
-        return Cell(algorithm=algorithm, adapter=AdapterSpec(rank=rank, scaling=Proportional()))
+        return Cell(algorithm=algorithm, adapter=Lora(rank=rank, scaling=Proportional()))
 
     @staticmethod
     def execute(job: JobDirectory, inside: Callable[[], None] = lambda: None, code_root: Path | None = None) -> int:

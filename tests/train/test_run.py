@@ -53,6 +53,7 @@ def test_a_base_is_the_documented_files(shared) -> None:
     assert {path.name for path in shared.base().result.iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
         *("evaluation.parquet", "manifest.json", "result.json", "steps.parquet"),
+        *("spectrum.parquet", "basis.safetensors"),
     }
 
 
@@ -77,7 +78,8 @@ def test_only_the_adapter_is_trained_and_it_starts_from_nothing(algorithm: str, 
 
 def test_what_is_scored_is_what_is_saved(shared) -> None:
     job = shared.run(shared.cell(algorithm="sft"))
-    spectrum, said = rows(job, "spectrum"), facts(job)
+    said = facts(job)
+    spectrum = [row for row in rows(job, "spectrum") if row["target"] == "update" and row["step"] == said["updates"]]
     assert len(spectrum) == said["adapter"]["adapted_matrices"] == 7
     squares = sum(row["frobenius"] ** 2 for row in spectrum)
     assert squares**0.5 == pytest.approx(said["final_update_norm"], rel=1e-9)

@@ -100,8 +100,13 @@ def bimodal(world: World) -> World:
 
 
 def pilot(world: World) -> World:
-    """Return the world that protocol `tiny` showed, between its ranks linear in log2 rank, whatever the scaling."""
-    return replace(world, name="pilot", cells={cell: _as_measured(cell, b, world) for cell, b in world.cells.items()})
+    """Return the world that protocol `tiny` showed, between its ranks linear in log2 rank, whatever the scaling.
+
+    It showed LoRA; cells of other methods stay as they are declared.
+    """
+    lora = {cell: cell.adapter.method == "lora" for cell in world.cells}
+    cells = {cell: _as_measured(cell, b, world) if lora[cell] else b for cell, b in world.cells.items()}
+    return replace(world, name="pilot", cells=cells)
 
 
 def _as_measured(cell: Cell, behaves: Behaviour, world: World) -> Behaviour:
@@ -127,8 +132,10 @@ def _evenly(cells: Sequence[Cell], now: Mapping[Cell, Behaviour]) -> dict[Cell, 
 
 
 def _rank(cell: Cell) -> int:
-    return cell.adapter.rank
+    return cell.rank or 1  # a method without a rank is alone in its group, where nothing goes by rank
 
 
 def _other_factors(cell: Cell) -> str:
+    if cell.rank is None:
+        return cell.model_dump_json()
     return cell.model_copy(update={"adapter": cell.adapter.model_copy(update={"rank": 1})}).model_dump_json()

@@ -17,7 +17,7 @@ from harness.decide.diagnosis.truth import Truth
 from harness.decide.diagnosis.worlds import Behaviour, World, chances, draw, draw_units, sample
 from harness.record.verdict import RunLabel
 from harness.spec import Cell, Hypothesis, Prediction
-from harness.spec.adapter import AdapterSpec, Proportional
+from harness.spec.adapter import Lora, Proportional
 from harness.spec.arms import Arm
 from harness.spec.design import Bases
 
@@ -30,7 +30,7 @@ A, B = {"rank": 8}, {"rank": 128}
 
 
 def cell(rank: int, algorithm: Any = "grpo") -> Cell:
-    return Cell(algorithm=algorithm, adapter=AdapterSpec(rank=rank, scaling=SCALING))
+    return Cell(algorithm=algorithm, adapter=Lora(rank=rank, scaling=SCALING))
 
 
 def read(**fields: Any) -> Prediction:

@@ -1,0 +1,5 @@
+-- one row per base; mean over its matrices but embeddings and head of the tail exponent of sigma^2, where it has one
+SELECT base_id, avg(alpha) AS value
+FROM spectrum JOIN base ON run_id = base_id
+WHERE target = 'weights' AND kind NOT LIKE '%embed%' AND kind NOT IN ('wte', 'wpe', 'lm_head', 'score')
+GROUP BY base_id

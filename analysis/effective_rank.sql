@@ -1,0 +1,6 @@
+-- one row per (run, step); mean over adapted matrices of exp(entropy of sigma / sum sigma) of dW (a pure number, >= 1)
+SELECT run_id, step, avg(effective_rank) AS value
+FROM spectrum
+WHERE target = 'update'
+GROUP BY run_id, step
+HAVING count(effective_rank) FILTER (source <> 'low_precision_difference') = count(*)

@@ -1,0 +1,6 @@
+-- one row per (run, step); geometric mean over adapted matrices of effective rank / that of a random dW (a pure number)
+SELECT run_id, step, exp(avg(ln(u.effective_rank / n.effective_rank))) AS value
+FROM (SELECT * FROM spectrum WHERE target = 'update') AS u
+LEFT JOIN (SELECT * FROM spectrum WHERE target = 'null') AS n USING (run_id, step, module)
+GROUP BY run_id, step
+HAVING count(u.effective_rank / n.effective_rank) FILTER (u.source <> 'low_precision_difference') = count(*)

@@ -1,0 +1,6 @@
+-- one row per (run, step); mean over adapted matrices of dW's effective rank / its singular values, 0 to 1
+SELECT run_id, step, avg(effective_rank / len(singular_values)) AS value
+FROM spectrum
+WHERE target = 'update'
+GROUP BY run_id, step
+HAVING count(effective_rank / len(singular_values)) FILTER (source <> 'low_precision_difference') = count(*)

@@ -1,0 +1,6 @@
+-- one row per (run, step); mean over adapted matrices of (sum sigma^2)^2 / sum sigma^4 of dW (a pure number, >= 1)
+SELECT run_id, step, avg(participation_ratio) AS value
+FROM spectrum
+WHERE target = 'update'
+GROUP BY run_id, step
+HAVING count(participation_ratio) FILTER (source <> 'low_precision_difference') = count(*)

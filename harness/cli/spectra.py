@@ -1,0 +1,212 @@
+"""`harness spectra`: singular values of any adapter, checkpoint or run; needs no project.
+
+Heavy libraries are loaded here, and only when the command runs.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.main import MACHINE
+from harness.cli.session import Session, output_options, pass_session
+from harness.record.job import JobDirectory, State
+
+if TYPE_CHECKING:
+    from harness.spectra.frozen import Kept
+    from harness.spectra.survey import Survey
+
+DRAWN = (".png", ".svg", ".pdf")
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+PATIENCE = 2.0
+"""Seconds before progress is told."""
+EVERY = 15.0
+"""Seconds between lines of progress where standard error is no terminal."""
+LOW_PRECISION = "low_precision_difference"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where weights lie, and what is known of them beside."""
+
+    path: Path
+    commit: str | None = None
+    """The commit of a model of the Hub."""
+    base: Path | None = None
+    """The base that a run started from."""
+
+
+@click.command()
+@click.argument("target", metavar="PATH|RUN|HUB_ID[@REVISION]")
+@click.option("--against", metavar="BASE", help="The base: a path, run or model on the Hub (a run knows its own).")
+@click.option("--top", type=click.IntRange(min=1), metavar="K", help="Only K leading values of full matrices; faster.")
+@click.option("--parquet", type=click.Path(path_type=Path, dir_okay=False), help="Write a row per matrix to this file.")
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw it: .png, .svg or .pdf.")
+@output_options
+@pass_session
+def command(
+    session: Session, target: str, against: str | None, top: int | None, parquet: Path | None, figure: Path | None
+) -> int:
+    """Measure the spectra of an adapter's updates, a checkpoint's weights, or with --against what tuning changed.
+
+    TARGET is a folder that PEFT saved, a safetensors file or model folder, a run of the store, or a model on the Hub.
+    Weights that were measured before are not measured again.
+    """
+    outputs = [session.directory / path for path in (parquet, figure) if path is not None]
+    _check(outputs, figure)
+    from harness.spectra.checkpoint import CheckpointError
+    from harness.spectra.hub import HubError
+    from harness.spectra.survey import survey
+
+    try:
+        place = _place(session, target)
+        base = _place(session, against).path if against else place.base
+        found = survey(place.path, base, _kept(session), top)
+        rows = list(_told(session, found))
+    except CheckpointError as error:
+        raise click.ClickException(_printable(str(error))) from None
+    except HubError as error:
+        click.echo(_printable(str(error)), err=True)
+        return MACHINE
+    about = {"target": target, "what": found.what, "path": str(place.path)}
+    about |= {"commit": place.commit} if place.commit else {}
+    about |= {"base": str(base)} if base else {}
+    notes = list(_notes(found, rows))
+    for note in notes:
+        click.echo(note, err=True)
+    _write(session, rows, about, parquet, figure)
+    session.emit({**about, "notes": notes, "matrices": rows}, "\n".join(_lines(about, rows)))
+    return 0
+
+
+def _check(outputs: list[Path], figure: Path | None) -> None:
+    """Refuse what cannot be written before anything is measured."""
+    if figure is not None and figure.suffix.lower() not in DRAWN:
+        rule = f"{figure} ends in none of {', '.join(DRAWN)}. Name one of them."
+        raise click.BadParameter(rule, param_hint="--figure")
+    for path in outputs:
+        if not path.parent.is_dir():
+            raise click.BadParameter(f"{path.parent} is no folder. Make it first.", param_hint=f"{path.name}")
+
+
+def _place(session: Session, named: str) -> _Place:
+    """Return what a path, a run, a base of the store, or a model on the Hub stands for, in this order."""
+    from harness.spectra.hub import resolve
+
+    exists = (session.directory / named).exists()
+    job = None if exists else _job(session, named)
+    if job is not None:
+        return _result(session, job)
+    try:
+        path, commit = resolve(named, session.directory, bars=not session.quiet and sys.stderr.isatty())
+    except FileNotFoundError:
+        told = "no such file or folder, no run of this store, no model on the Hub (ORG/NAME[@REVISION])"
+        raise click.ClickException(f"{_printable(named)}: {told}. `harness runs list` shows the runs.") from None
+    if not exists:
+        session.note(f"{named}: commit {commit}")
+    return _Place(path, commit)
+
+
+def _job(session: Session, named: str) -> JobDirectory | None:
+    """Return the run, or base, whose id is or begins with `named`."""
+    if not named or "/" in named or named.startswith("."):
+        return None
+    folders = (session.store.runs, session.store.bases)
+    jobs = [
+        path.parent for folder in folders for path in folder.glob("*/spec.json") if path.parent.name.startswith(named)
+    ]
+    exact = [path for path in jobs if path.name == named]
+    if len(exact or jobs) > 1:
+        raise click.ClickException(f"{len(jobs)} runs begin with {named}. `harness runs list` shows them all.")
+    return JobDirectory((exact or jobs)[0]) if jobs else None
+
+
+def _result(session: Session, job: JobDirectory) -> _Place:
+    if job.state() is not State.COMMITTED:
+        raise click.ClickException(f"{job.id} has no result: it is {job.state()}. `harness run` makes it.")
+    manifest: dict[str, Any] = job.manifest() or {}
+    for name in WEIGHTS:
+        if name in manifest["files"]:
+            job.verified(name)
+    base = JobDirectory(session.store.bases / str(job.spec()["identity"].get("base_id")))
+    known = base.path.is_dir() and base.state() is State.COMMITTED
+    return _Place(job.result, None, base.result if known else None)
+
+
+def _kept(session: Session) -> "Kept":
+    """Return where measured matrices are kept, or nowhere where that cannot be written."""
+    from harness.spectra.frozen import Kept
+
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rlvr-harness" / "spectra"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        session.note(f"{folder}: {error.strerror}; what is measured is not kept")
+        return Kept(None)
+    return Kept(folder)
+
+
+def _told(session: Session, found: "Survey") -> Iterator[Row]:
+    """Yield the rows; after two seconds, tell on standard error how many matrices are done."""
+    began = said = time.monotonic()
+    done, line = 0, sys.stderr.isatty()
+    planned = "" if found.matrices is None else f" of {found.matrices}"
+    for row in found.rows:
+        yield row
+        done += row["target"] != "null"
+        now = time.monotonic()
+        if session.quiet or now - began < PATIENCE or now - said < (0.2 if line else min(EVERY, now - began)):
+            continue
+        said = now
+        text = f"matrices measured: {done}{planned}, {now - began:.0f} s"
+        click.echo(f"\r\x1b[K{text}" if line else text, err=True, nl=not line)
+    if line and said != began:
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _notes(found: "Survey", rows: list[Row]) -> Iterator[str]:
+    rounded = [row for row in rows if row["source"] == LOW_PRECISION and row["target"] == "update"]
+    if rounded:
+        dtypes = ", ".join(sorted({row["dtype"] for row in rounded}))
+        share = sum(row["changed_share"] for row in rounded) / len(rounded)
+        yield (
+            f"{len(rounded)} differences of weights stored in {dtypes} ({100 * share:.3g} % of entries changed): "
+            "rounding reads as rank, see the null rows; such spectra enter no claim. Compare float32 weights."
+        )
+    if found.skipped:
+        more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
+        yield _printable(f"left out, no matrix to measure or compare: {', '.join(found.skipped[:3])}{more}")
+
+
+def _write(session: Session, rows: list[Row], about: dict[str, str], parquet: Path | None, figure: Path | None) -> None:
+    if parquet is not None:
+        from harness.spectra.table import write_parquet
+
+        write_parquet(session.directory / parquet, rows, about)
+        session.note(f"{parquet}: {len(rows)} rows")
+    if figure is not None:
+        from harness.publish.spectra import draw
+
+        draw(rows, session.directory / figure, _printable(f"{about['target']}: {about['what']}"))
+        session.note(f"{figure}: drawn")
+
+
+def _lines(about: dict[str, str], rows: list[Row]) -> Iterator[str]:
+    from harness.publish.spectra_table import table
+
+    beside = "".join(f"  {name} {about[name]}" for name in ("commit", "base") if name in about)
+    yield _printable(f"{about['target']}: {about['what']}{beside}")
+    yield from (_printable(line) for line in table(rows, shutil.get_terminal_size((120, 24)).columns))
+
+
+def _printable(text: str) -> str:
+    """Return `text` without control characters, which the names in a stranger's file may hold."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,151 @@
+"""One module's update from what PEFT saved for it: LoRA, AdaLoRA, DoRA, PiSSA, OLoRA, QuanTA.
+
+What PEFT does on loading is done here on tensors alone. Its AdaLoRA multiplies by alpha over the rank it started with
+(plus 1e-5), whatever was pruned since. The start of PiSSA and OLoRA is computed again from the base as PEFT computes
+it, in float32, hence good to about 1e-6 of the base; the update is s (B A - B0 A0), of twice the rank.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from harness.spectra.adapter_config import AdapterConfig
+from harness.spectra.checkpoint import Checkpoint, CheckpointError
+from harness.spectra.dora import Dora
+from harness.spectra.lora import LowRank
+from harness.spectra.quanta import Quanta
+from harness.spectra.saved_quanta import saved_quanta
+from harness.spectra.update import Update
+
+REPEATABLE = ("pissa", "olora")
+"""Starts that take from the base what the base itself tells."""
+_OWN_BASE = "Name the base that it was trained on."
+PEFT_EPSILON = 1e-5
+"""Added by PEFT to the rank that AdaLoRA's alpha is divided by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """The tensors of one adapted module: names by part, such as `lora_A`."""
+
+    config: AdapterConfig
+    weights: Checkpoint
+    module: str
+    parts: Mapping[str, str]
+
+    def update(self, base: Checkpoint | None) -> Update:
+        """Return the module's update; where `base` is given, its matrix must have the update's shape.
+
+        Raises:
+            CheckpointError: a factor without the other, shapes or ranks that do not fit, or numbers that are no update.
+        """
+        try:
+            return self._update(base)
+        except CheckpointError:
+            raise
+        except ValueError as error:  # of LowRank, Dora and Quanta, which do not know where their tensors came from
+            rule, _, remedy = str(error).partition(". ")
+            raise self._error(rule, remedy.rstrip(".") or "Save the adapter again") from None
+
+    def _update(self, base: Checkpoint | None) -> Update:
+        if self.config.kind == "QUANTA":
+            return self._quanta(base)
+        if "lora_embedding_A" in self.parts or "lora_embedding_B" in self.parts:
+            return self._embedding(base)
+        b, a = self._pair("lora_A", "lora_B")
+        adaptive = self.config.kind == "ADALORA"
+        found = self._adaptive(b, a) if adaptive else LowRank(b, a, self._multiplier(a.shape[0]))
+        if base is None:
+            return found
+        name = self._checked(base, (found.rows, found.columns))
+        if self.config.start in REPEATABLE:
+            found = self._since_start(found, self._oriented(base.tensor(name)))
+        return self._dora(found, base, name) if self.config.on("use_dora") else found
+
+    def _pair(self, a_part: str, b_part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return B (outputs, r) and A (r, inputs)."""
+        for part, other in ((a_part, b_part), (b_part, a_part)):
+            if part not in self.parts:
+                raise self._error(f"{other} without {part}", "Save the adapter again")
+        a, b = self.weights.tensor(self.parts[a_part]), self.weights.tensor(self.parts[b_part])
+        if a.dim() != 2 or b.dim() != 2 or b.shape[1] != a.shape[0]:
+            rule = f"{b_part} {tuple(b.shape)} and {a_part} {tuple(a.shape)} share no rank"
+            raise self._error(rule, "Save the adapter again")
+        return b, a
+
+    def _multiplier(self, rank: int) -> float:
+        declared = self.config.rank(self.module)
+        if rank != declared:
+            rule = f"factors of rank {rank}, where {self.config.file.name} declares {declared}"
+            raise self._error(rule, "Use the configuration that they were saved with")
+        return self.config.multiplier(self.module, rank)
+
+    def _embedding(self, base: Checkpoint | None) -> LowRank:
+        b, a = self._pair("lora_embedding_A", "lora_embedding_B")
+        if self.config.on("use_dora") or self.config.start in REPEATABLE:
+            raise self._error("DoRA, PiSSA and OLoRA of an embedding are not read", "Name an adapter without it")
+        found = LowRank(a.T, b.T, self._multiplier(a.shape[0]))
+        if base is not None:
+            self._checked(base, (found.rows, found.columns), transposed=False)
+        return found
+
+    def _quanta(self, base: Checkpoint | None) -> Quanta:
+        found = saved_quanta(self.config, self.weights, self.parts)
+        if base is not None:
+            self._checked(base, (found.rows, found.columns))
+        return found
+
+    def _adaptive(self, b: torch.Tensor, a: torch.Tensor) -> LowRank:
+        e = self.weights.tensor(self._part("lora_E"))
+        if e.numel() != a.shape[0]:
+            rule = f"lora_E {tuple(e.shape)} and lora_A {tuple(a.shape)} share no rank"
+            raise self._error(rule, "Save the adapter again")
+        alpha, rank = self.config.number("lora_alpha"), self.config.whole("init_r")
+        multiplier = (alpha if alpha > 0 else rank) / (rank + PEFT_EPSILON)
+        return LowRank(b, a.double() * e.double().view(-1, 1), multiplier)
+
+    def _since_start(self, found: LowRank, weight: torch.Tensor) -> LowRank:
+        rank, multiplier = found.a_rn.shape[0], found.multiplier
+        if self.config.start == "pissa":
+            u, sigma, vh = torch.linalg.svd(weight.float(), full_matrices=False)
+            root = (sigma[:rank] / multiplier).sqrt()
+            b0, a0 = u[:, :rank] * root, root.view(-1, 1) * vh[:rank]
+        elif self.config.on("fan_in_fan_out"):  # PEFT itself starts it with factors that do not fit
+            raise self._error("OLoRA of a matrix that is stored inputs first is not read", "Name another adapter")
+        else:
+            q, r = torch.linalg.qr(weight.float())
+            b0, a0 = q[:, :rank], r[:rank]
+        b, a = found.b_mr.float(), found.a_rn.float()
+        return LowRank(torch.cat([b, -b0], dim=1), torch.cat([a, a0]), multiplier)
+
+    def _dora(self, found: LowRank, base: Checkpoint, name: str) -> Dora:
+        magnitude = self.weights.tensor(self._part("lora_magnitude_vector")).flatten()
+        if magnitude.numel() != found.rows:
+            rule = f"lora_magnitude_vector has {magnitude.numel()} entries for {found.rows} outputs"
+            raise self._error(rule, "Save the adapter again")
+        weight = self._oriented(base.tensor(name))
+        return Dora(weight, found.b_mr, found.a_rn, found.multiplier, magnitude)
+
+    def _checked(self, base: Checkpoint, shape: tuple[int, int], transposed: bool = True) -> str:
+        """Return the name of the module's matrix in the base, which has the shape (outputs, inputs)."""
+        name = f"{self.module}.weight"
+        if name not in base.names():
+            raise CheckpointError(f"{base.path}: no {name}, which the adapter changes. {_OWN_BASE}")
+        stored = base.shape(name)
+        if (stored[::-1] if transposed and self.config.on("fan_in_fan_out") else stored) != shape:
+            rule = f"{name} is {stored}, and the adapter's update {shape}"
+            raise CheckpointError(f"{base.path}: {rule}. {_OWN_BASE}")
+        return name
+
+    def _oriented(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return a stored weight with the outputs first."""
+        return weight.T if self.config.on("fan_in_fan_out") else weight
+
+    def _part(self, part: str) -> str:
+        if part not in self.parts:
+            raise self._error(f"no {part}", "Save the adapter again")
+        return self.parts[part]
+
+    def _error(self, rule: str, remedy: str) -> CheckpointError:
+        return CheckpointError(f"{self.weights.path}: {self.module}: {rule}. {remedy}.")

@@ -1,0 +1,142 @@
+"""Updates of any PEFT method as merged weight minus base weight, one layer at a time.
+
+PEFT itself merges, in a float64 copy of each adapted layer, so the difference carries no rounding of the merge; the
+base is loaded whole, in float32, and never changed. Only classes of transformers and PEFT are built: no code of the
+model's own, no pickle, no network. Slower than the factors' own core by orders of magnitude: every update is a matrix.
+"""
+
+import copy
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import torch
+
+from harness.spectra.adapter_config import AdapterConfig
+from harness.spectra.checkpoint import Checkpoint, CheckpointError
+from harness.spectra.dense import Dense
+from harness.spectra.spectrum import Source
+
+PREFIX = "base_model.model."
+WITHOUT_MATRIX = ("XLORA", "POLY", "TRAINABLE_TOKENS", "ADAPTION_PROMPT")
+"""Methods that are no fixed update of a matrix, beside those that learn a prompt."""
+
+
+def merged(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> Iterator[tuple[str, Dense]]:
+    """Yield (module, merged minus base) for every adapted matrix.
+
+    Raises:
+        CheckpointError: an unknown method, one that changes no matrix, a base without configuration, or an adapter that
+            does not fit it.
+    """
+    _check(config)
+    if not (base.folder / "config.json").is_file():
+        rule = f"no config.json, which the update of {config.kind} needs beside the weights"
+        raise CheckpointError(f"{base.folder}: {rule}. Name the folder of the base model.")
+    model = _loaded(config, weights, base)
+    found, dtype = False, weights.dtype(weights.names()[0])
+    for name, layer in _adapted(model):
+        found = True
+        before = base.tensor(f"{name.removeprefix(PREFIX)}.weight")  # the layer's own may be changed by the start
+        try:
+            difference = _merged_weight(layer) - before.double()
+            difference = difference.T if _inputs_first(layer) else difference
+        except Exception as error:
+            raise config.error(f"PEFT cannot merge {config.kind} ({_line(error)})", "Name a merged model") from None
+        yield name.removeprefix(PREFIX), Dense(difference, Source.FP32_DIFFERENCE, dtype)
+    if not found:
+        raise config.error(f"{config.kind} changes no matrix of this base", "Name an adapter of another kind")
+
+
+def _check(config: AdapterConfig) -> None:
+    from peft import PeftType, PromptLearningConfig  # 5 s, which adapters with factors of their own do not need
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    if config.kind not in PeftType.__members__:
+        raise config.error(f"peft_type {config.kind[:40]!r} is no method of the installed PEFT", "Update PEFT")
+    declared = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType[config.kind]]
+    if config.kind in WITHOUT_MATRIX or issubclass(declared, PromptLearningConfig):
+        raise config.error(f"{config.kind} is no fixed update of matrices", "Name an adapter of another kind")
+
+
+def _loaded(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> torch.nn.Module:
+    """Return the base with the adapter beside its weights; raise CheckpointError where not all of it fits."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with _quietly():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                base.folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            model, report = loaded
+            adapted = PeftModel.from_pretrained(model, str(config.file.parent), torch_device="cpu")
+            expected = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    except Exception as error:  # both libraries raise what they please, for reasons that lie in these two folders
+        rule = f"PEFT cannot load {config.kind} on {base.folder} ({_line(error)})"
+        raise config.error(rule, "Name the base that it was trained on") from None
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])[0]
+        raise CheckpointError(f"{base.folder}: no {missing}, which the model needs. Name the whole base model.")
+    unlike = sorted(
+        name for name in set(expected) ^ set(weights.names()) if name.removeprefix(PREFIX) not in base.names()
+    )
+    if unlike:
+        rule = f"{config.kind} on {base.folder} and {weights.path.name} do not both have {unlike[0]}"
+        raise config.error(rule, "Name the base that it was trained on")
+    return adapted.eval()
+
+
+def _adapted(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, BaseTunerLayer):
+            weight = getattr(layer.get_base_layer(), "weight", None)
+            if isinstance(weight, torch.Tensor) and weight.dim() == 2:
+                yield name, layer
+
+
+@torch.no_grad()
+def _merged_weight(layer: Any) -> torch.Tensor:
+    """Return the merged weight, float64, as it is stored."""
+    with _quietly():
+        copied = copy.deepcopy(layer).double()
+        copied.merge()
+    return copied.get_base_layer().weight.detach()
+
+
+def _inputs_first(layer: Any) -> bool:
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(layer.get_base_layer(), Conv1D)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep both libraries' bars, reports and warnings off the terminal; what matters of them is checked here."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # BOFT prints how its extension is compiled
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__

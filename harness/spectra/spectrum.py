@@ -1,0 +1,127 @@
+"""A spectrum and what follows from it: every quantity by its definition, with what it was read from and how exactly.
+
+Quantities of one matrix W (rows, columns) with singular values sigma_1 >= sigma_2 >= ...; all of them are pure numbers
+that do not change when W is scaled, except the Frobenius norm. Quantities of a zero matrix are None, as are those that
+need values which a kernel did not compute.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+
+TOP = (1, 2, 4, 8, 16)
+"""Numbers of leading directions whose share of the energy is kept."""
+
+
+class Source(StrEnum):
+    """What an update, or a weight, was read from."""
+
+    FACTORS = "factors"
+    """The adapter's own low-rank factors, in the precision they were stored in."""
+    OPERATOR = "operator"
+    """The adapter's own tensors, applied without forming the matrix they stand for."""
+    FP32_DIFFERENCE = "fp32_difference"
+    """Tuned minus base, both stored in float32 or more."""
+    LOW_PRECISION_DIFFERENCE = "low_precision_difference"
+    """Tuned minus base where at least one was stored in bfloat16 or float16: rounding reads as extra rank."""
+    WEIGHTS = "weights"
+    """A weight matrix itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How singular values were computed, and how far they can be trusted."""
+
+    name: str
+    bound: float
+    """Bound on the relative error of every singular value above `floor`."""
+    floor: float
+    """Share of sigma_1 below which singular values are not resolved; 0 where all are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Singular values of one matrix, descending, and what follows from them."""
+
+    rows: int
+    columns: int
+    singular_values: tuple[float, ...]
+    complete: bool
+    """Whether all singular values are here that are not exactly zero by construction, or the leading ones only."""
+    kernel: Kernel
+    frobenius: float
+    """||W||_F, the square root of the sum of squared singular values."""
+    effective_rank: float | None
+    """exp(entropy of p), p_i = sigma_i / sum sigma (Roy and Vetterli 2007, EUSIPCO)."""
+    effective_rank_energy: float | None
+    """exp(entropy of p), p_i = sigma_i^2 / sum sigma^2: the same of energies, always smaller."""
+    stable_rank: float | None
+    """||W||_F^2 / ||W||_2^2."""
+    participation_ratio: float | None
+    """(sum lambda)^2 / sum lambda^2, lambda = sigma^2."""
+    top_energy: tuple[float, ...] | None
+    """Share of sum sigma^2 in the first 1, 2, 4, 8 and 16 directions."""
+
+    @property
+    def top1_energy(self) -> float | None:
+        """sigma_1^2 / sum sigma^2."""
+        return self.top_energy[0] if self.top_energy else None
+
+
+def whole(rows: int, columns: int, sigma: torch.Tensor, kernel: Kernel) -> Spectrum:
+    """Return the spectrum of a matrix from all of its singular values, float64, descending."""
+    values = tuple(sigma.tolist())
+    if not values or values[0] == 0:
+        return Spectrum(rows, columns, values, True, kernel, 0.0, None, None, None, None, None)
+    relative = sigma / sigma[0]  # in units of the largest, whose own square may underflow
+    energy = relative.square()
+    total = energy.sum()
+    return Spectrum(
+        rows=rows,
+        columns=columns,
+        singular_values=values,
+        complete=True,
+        kernel=kernel,
+        frobenius=float(sigma[0] * total.sqrt()),
+        effective_rank=_effective(relative),
+        effective_rank_energy=_effective(energy),
+        stable_rank=float(total),
+        participation_ratio=float(total.square() / energy.square().sum()),
+        top_energy=tuple(min(1.0, float(energy[:k].sum() / total)) for k in TOP),
+    )
+
+
+def leading(
+    rows: int,
+    columns: int,
+    sigma: torch.Tensor,
+    kernel: Kernel,
+    frobenius: float,
+    participation_ratio: float | None = None,
+) -> Spectrum:
+    """Return what the leading singular values and the norms of the whole matrix say; effective ranks stay None."""
+    values = tuple(sigma.tolist())
+    if not frobenius or not values or values[0] == 0:
+        return Spectrum(rows, columns, values, False, kernel, 0.0, None, None, None, None, None)
+    share = (sigma / frobenius).square().cumsum(0)
+    known = [min(1.0, float(share[k - 1])) for k in TOP if k <= len(values)]
+    return Spectrum(
+        rows=rows,
+        columns=columns,
+        singular_values=values,
+        complete=False,
+        kernel=kernel,
+        frobenius=frobenius,
+        effective_rank=None,
+        effective_rank_energy=None,
+        stable_rank=(frobenius / values[0]) ** 2,
+        participation_ratio=participation_ratio,
+        top_energy=tuple(known),
+    )
+
+
+def _effective(weights: torch.Tensor) -> float:
+    share = weights[weights > 0] / weights.sum()
+    return math.exp(float(-(share * share.log()).sum()))

@@ -1,0 +1,83 @@
+"""From a folder to the rows of its spectra: an adapter's updates, a checkpoint's weights, or what tuning changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.spectra.adapter_config import NAME
+from harness.spectra.adapter_folder import AdapterFolder
+from harness.spectra.changes import changes, shared, unshared
+from harness.spectra.checkpoint import Checkpoint
+from harness.spectra.dense import Dense
+from harness.spectra.dora import Dora
+from harness.spectra.frozen import Kept, drawn, frozen_spectra, measured
+from harness.spectra.lanczos import operator_spectrum
+from harness.spectra.quanta import Quanta
+from harness.spectra.spectrum import Source, Spectrum
+from harness.spectra.table import Row, row
+from harness.spectra.update import Update
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is about to be measured; rows are computed as they are asked for, one matrix in memory at a time."""
+
+    what: str
+    """In words: `LORA adapter`, `weights`, `weights minus the base's`."""
+    matrices: int | None
+    """How many there are, where that is known before."""
+    skipped: tuple[str, ...]
+    """What is left out, because it is no matrix, or none with a partner; of a checkpoint, vectors are not told."""
+    rows: Iterator[Row]
+    """Raises CheckpointError where the next matrix cannot be read."""
+
+
+def survey(path: Path, base: Path | None, kept: Kept, top: int | None = None) -> Survey:
+    """Look at what lies at `path`; an adapter's base, or the checkpoint to subtract, is `base`.
+
+    `top`: that many leading values only, where the adapter's own factors do not give all of them at no cost.
+
+    Raises:
+        CheckpointError: nothing that can be read.
+    """
+    against = None if base is None else Checkpoint(base)
+    if (path / NAME).exists():
+        adapter = AdapterFolder(path)
+        rows = _updates(adapter, against, top)
+        return Survey(f"{adapter.kind} adapter", adapter.count(), adapter.skipped(), rows)
+    checkpoint = Checkpoint(path)
+    if against is None:
+        names = checkpoint.matrices()
+        other = tuple(n for n in checkpoint.names() if len(checkpoint.shape(n)) > 1 and n not in set(names))
+        return Survey("weights", len(names), other, _weights(checkpoint, kept, top))
+    count = len(shared(checkpoint, against))
+    rows = _changes(checkpoint, against, kept, top)
+    return Survey("weights minus the base's", count, unshared(checkpoint, against), rows)
+
+
+def _updates(adapter: AdapterFolder, base: Checkpoint | None, top: int | None) -> Iterator[Row]:
+    for module, update in adapter.updates(base):
+        if isinstance(update, Dense):
+            found = measured(update.w, top)
+            yield row(module, found.spectrum, "update", update.source, update.dtype, found.tail)
+        else:
+            yield row(module, _spectrum(update, top), "update", update.source, update.dtype)
+
+
+def _spectrum(update: Update, top: int | None) -> Spectrum:
+    if top is None or not isinstance(update, Dora | Quanta):
+        return update.spectrum()
+    return operator_spectrum(update, top, update.frobenius(), drawn())
+
+
+def _weights(checkpoint: Checkpoint, kept: Kept, top: int | None) -> Iterator[Row]:
+    for name, found in frozen_spectra(checkpoint, kept, top):
+        yield row(name, found.spectrum, "weights", Source.WEIGHTS, checkpoint.dtype(name), found.tail)
+
+
+def _changes(tuned: Checkpoint, base: Checkpoint, kept: Kept, top: int | None) -> Iterator[Row]:
+    for change in changes(tuned, base, kept, top):
+        about = (change.source, change.dtype)
+        yield row(change.name, change.found.spectrum, "update", *about, change.found.tail, change.changed_share)
+        if change.null is not None:
+            yield row(change.name, change.null.spectrum, "null", *about, change.null.tail)

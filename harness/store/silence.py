@@ -1,0 +1,39 @@
+"""Why a run that has a result has no value of a measure, as far as the records tell."""
+
+from collections.abc import Sequence
+
+from harness.record.layout import Store
+from harness.spec.measure import split
+from harness.store.index import query
+
+NO_VALUE = "no value"
+"""The reason where nothing more is known."""
+ROUNDED = "update read from low-precision weights"
+
+SPECTRA = """
+SELECT run.run_id, coalesce($2, updates) AS at, count(read.step) AS matrices,
+       bool_or(source = 'low_precision_difference') AS rounded
+FROM run LEFT JOIN (SELECT * FROM spectrum WHERE target = 'update') AS read
+     ON read.run_id = run.run_id AND read.step = coalesce($2, updates)
+WHERE list_contains($1, run.run_id)
+GROUP BY ALL
+ORDER BY run.run_id
+"""
+"""One row per run: how many matrices its spectrum has at the step, and whether any was read from rounded weights."""
+
+
+def silences(store: Store, measure: str, run_ids: Sequence[str]) -> dict[str, str]:
+    """Return why each of `run_ids`, runs without a value of `measure` (NAME or NAME@STEP), has none.
+
+    What is known is known of measures whose statement reads the table of spectra; of others no reason is told.
+    """
+    name, step = split(measure)
+    found = dict.fromkeys(run_ids, NO_VALUE)
+    reads = r"SELECT 1 FROM duckdb_views() WHERE view_name = ? AND regexp_matches(sql, '\bspectrum\b')"
+    if query(store, reads, [name])[1]:
+        for run_id, at, matrices, rounded in query(store, SPECTRA, [list(run_ids), step])[1]:
+            if not matrices:
+                found[run_id] = f"no spectrum at step {at}"
+            elif rounded:
+                found[run_id] = ROUNDED
+    return found

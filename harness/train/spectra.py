@@ -1,0 +1,112 @@
+"""The spectrum shard of a run and of a base: one row per matrix, with its null beside and its place in the base.
+
+Every row says what it was read from and by which kernel. Beside each update stands a random one of the same form, shape
+and norm, drawn by a generator of its own from the run's seed, so that looking changes nothing in training. Where an
+update lies relative to the base (overlap, intruder dimensions) is computed at the last update only.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.spectra import Spectrum, Update
+from harness.spectra.basis import Basis, read_basis, singular_basis, write_bases
+from harness.spectra.checkpoint import Checkpoint
+from harness.spectra.dense import gram_spectrum
+from harness.spectra.intruders import intruders
+from harness.spectra.overlap import overlap
+from harness.spectra.power_law import power_law
+from harness.spectra.spectrum import Source
+
+BASIS = "basis.safetensors"
+"""The singular bases of a base's matrices, in its result."""
+WITHIN = 16
+"""Leading singular directions of the base that an update's overlap is with."""
+EPSILON = 0.5
+"""Cosine below which a leading direction of the tuned weight is an intruder (arXiv 2410.21228)."""
+
+Row = dict[str, Any]
+
+
+def update_rows(updates: Iterator[tuple[str, Update]], step: int, seed: int, base: Path, *, placed: bool) -> list[Row]:
+    """Return the rows of updates after `step` optimiser steps, and of their nulls; `placed` compares with the base."""
+    rows: list[Row] = []
+    for module, update in updates:
+        basis = read_basis(base / BASIS, module)
+        about: Row = {"source": str(update.source), "dtype": update.dtype}
+        own = _row(step, "update", module, update.spectrum()) | about
+        null = update.random(_generator(seed, step, module))
+        other = _row(step, "null", module, null.spectrum()) | about
+        norm = float(basis.sigma_k.double().square().sum().sqrt())
+        for row, of in ((own, update), (other, null)):
+            row["relative_norm"] = row["frobenius"] / norm if norm else None
+            row |= _place(of, basis) if placed else {}
+        rows += [own, other]
+    return rows
+
+
+def base_rows(folder: Path) -> list[Row]:
+    """Return the rows of the frozen matrices of the model in `folder`, and write their singular bases beside it."""
+    checkpoint = Checkpoint(folder)
+    rows: list[Row] = []
+    bases: dict[str, Basis] = {}
+    for name in checkpoint.matrices():
+        weight = checkpoint.tensor(name)
+        spectrum, module = gram_spectrum(weight), name.removesuffix(".weight")
+        row = _row(0, "weights", module, spectrum)
+        row |= {"source": str(Source.WEIGHTS), "dtype": checkpoint.dtype(name)}
+        fit = power_law(torch.tensor(spectrum.singular_values, dtype=torch.float64))
+        row |= {"alpha": fit.alpha, "alpha_ks": fit.ks, "alpha_xmin": fit.xmin} if fit else {}
+        rows.append(row)
+        if row["kind"] not in ("embed_tokens", "lm_head"):
+            bases[module] = singular_basis(weight)
+    write_bases(folder / BASIS, bases)
+    return rows
+
+
+def update_norm(rows: list[Row]) -> float:
+    """Return the Frobenius norm of the whole update that rows of one step describe."""
+    return sum(row["frobenius"] ** 2 for row in rows if row["target"] == "update") ** 0.5
+
+
+def _row(step: int, target: str, module: str, spectrum: Spectrum) -> Row:
+    return {
+        "step": step,
+        "target": target,
+        "module": module,
+        "layer": next((int(part) for part in module.split(".") if part.isdigit()), -1),
+        "kind": module.rpartition(".")[2],
+        "rows": spectrum.rows,
+        "columns": spectrum.columns,
+        "kernel": spectrum.kernel.name,
+        "bound": spectrum.kernel.bound,
+        "floor": spectrum.kernel.floor,
+        "complete": spectrum.complete,
+        "frobenius": spectrum.frobenius,
+        "effective_rank": spectrum.effective_rank,
+        "effective_rank_energy": spectrum.effective_rank_energy,
+        "stable_rank": spectrum.stable_rank,
+        "participation_ratio": spectrum.participation_ratio,
+        "top_energy": list(spectrum.top_energy) if spectrum.top_energy else None,
+        "singular_values": list(spectrum.singular_values),
+    }
+
+
+def _place(update: Update, basis: Basis) -> Row:
+    """Return where an update lies: within the base's leading directions, and how many intruders it makes."""
+    lies = overlap(update, basis, within=(WITHIN,))
+    (count,) = intruders(update, basis, epsilons=(EPSILON,)).counts
+    return {
+        "overlap": lies.shares[0] if lies.shares else None,
+        "overlap_chance": lies.chance[0],
+        "intruders": count.least,
+        "intruders_unsettled": count.most - count.least,
+    }
+
+
+def _generator(seed: int, step: int, module: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed} {step} {module}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

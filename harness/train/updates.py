@@ -1,0 +1,98 @@
+"""The update of every adapted matrix of a policy, as the adapter itself says it, whatever its method.
+
+An update is what lies between the policy's matrix and the base's own, as it was loaded. LoRA, PiSSA and AdaLoRA say it
+by their factors, DoRA by its factors and magnitudes, QuanTA by its tensors; every other method by merging a float64
+copy of the layer, and full fine-tuning by the difference of the weights as they are trained. The policy is only read:
+nothing is merged in place, because unmerging would not restore the last bit, and no random number is drawn from the
+generator that training uses.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft.tuners.adalora.layer import AdaLoraLayer
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from harness.spec import AdapterSpec
+from harness.spec.adapter import Full, Pissa
+from harness.spectra import LowRank, Update
+from harness.spectra.checkpoint import Checkpoint
+from harness.spectra.dense import Dense, difference
+from harness.spectra.dora import Dora
+from harness.spectra.spectrum import Source
+from harness.train.quanta import QuantaLayer, quanta_update
+
+NAME = "default"
+"""PEFT's name for the only adapter of a model."""
+Factors = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What updates are counted from: the base in folder `base`, and PiSSA's factors at the start."""
+
+    base: Path
+    factors: dict[str, Factors] = field(default_factory=dict[str, Factors])
+
+
+@torch.no_grad()
+def start(policy: torch.nn.Module, adapter: AdapterSpec, base: Path) -> Start:
+    """Return what the updates of `policy`, which has not been trained yet, will be counted from."""
+    if not isinstance(adapter, Pissa):
+        return Start(base)
+    return Start(base, {name: tuple(t.clone() for t in _factors(layer)) for name, layer in _layers(policy)})  # type: ignore[misc]
+
+
+@torch.no_grad()
+def updates(policy: torch.nn.Module, adapter: AdapterSpec, since: Start) -> Iterator[tuple[str, Update]]:
+    """Yield (module, update) for every adapted matrix; under full fine-tuning, for those an adapter would have."""
+    base = Checkpoint(since.base)
+    if isinstance(adapter, Full):
+        for name, layer in policy.named_modules():
+            if isinstance(layer, torch.nn.Linear) and not name.endswith("lm_head"):
+                loaded = base.tensor(f"{name}.weight").to(layer.weight.dtype)  # as the policy began
+                yield name, difference(layer.weight.detach(), loaded)
+        return
+    for name, layer in _layers(policy):
+        yield name, _update(name, layer, base, since)
+
+
+def _layers(policy: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, layer in policy.named_modules():
+        if isinstance(layer, BaseTunerLayer):
+            yield name.removeprefix("base_model.model."), layer
+
+
+def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
+    if isinstance(layer, QuantaLayer):
+        return quanta_update(layer)
+    if isinstance(layer, AdaLoraLayer):  # PEFT adds 1e-5 to the number of directions that it divides by
+        b, a = layer.lora_B[NAME].detach(), (layer.lora_A[NAME] * layer.lora_E[NAME]).detach()
+        return LowRank(b, a, float(layer.scaling[NAME]) / (float(layer.ranknum[NAME].detach()) + 1e-5))
+    if isinstance(layer, LoraLayer):
+        return _of_factors(name, layer, since)
+    before = base.tensor(f"{name}.weight").to(layer.get_base_layer().weight.dtype)
+    merged: Any = copy.deepcopy(layer).double()
+    merged.merge()
+    stored = str(before.dtype).removeprefix("torch.")
+    return Dense(merged.get_base_layer().weight.detach() - before.double(), Source.OPERATOR, stored)
+
+
+def _of_factors(name: str, layer: Any, since: Start) -> Update:
+    b, a = _factors(layer)
+    if name in since.factors:
+        b0, a0 = since.factors[name]
+        return LowRank(torch.cat([b, -b0], dim=1), torch.cat([a, a0]), layer.scaling[NAME])
+    if NAME in layer.lora_magnitude_vector:
+        magnitude = layer.lora_magnitude_vector[NAME].weight.detach()
+        return Dora(layer.get_base_layer().weight.detach(), b, a, layer.scaling[NAME], magnitude)
+    return LowRank(b, a, layer.scaling[NAME])
+
+
+def _factors(layer: Any) -> Factors:
+    return layer.lora_B[NAME].weight.detach(), layer.lora_A[NAME].weight.detach()

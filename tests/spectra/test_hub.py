@@ -1,0 +1,186 @@
+"""Models by name: the real library against a server of the test's own that speaks the Hub's language; no network."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from harness.spectra.hub import resolve
+
+REPO = "lab/tiny"
+COMMIT, OLDER = "a" * 40, "b" * 40
+WEIGHTS = save({"model.layers.0.self_attn.q_proj.weight": torch.eye(4)})
+FILES = {
+    "model.safetensors": WEIGHTS,
+    "config.json": b"{}",
+    "pytorch_model.bin": b"never read",
+    "README.md": b"words",
+    "original/model.safetensors": WEIGHTS,
+}
+ASK = """
+import json, sys
+from harness.spectra.hub import HubError, resolve
+try:
+    folder, commit = resolve(sys.argv[1])
+    print(json.dumps([str(folder), commit, sorted(p.name for p in folder.iterdir())]))
+except (HubError, FileNotFoundError) as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+
+
+@dataclass
+class Hub:
+    """A server with one open model, one behind consent, and one that holds a pickle only."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT, "v1": OLDER})
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body for a path."""
+        self.asked.append(path)
+        parts = path.split("?")[0].strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            return self._about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
+        name = "/".join(parts[4:])
+        if "/".join(parts[:2]) != REPO or parts[2] != "resolve" or name not in FILES:
+            return 404, {"X-Error-Code": "EntryNotFound"}, b""
+        tag = hashlib.sha256(FILES[name]).hexdigest()
+        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": parts[3]}, FILES[name]
+
+    def _about(self, repo: str, revision: str, kind: list[str]) -> tuple[int, dict[str, str], bytes]:
+        if repo == "lab/gated":
+            return 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b""
+        if repo not in (REPO, "lab/pickled"):
+            return 404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}, b""
+        commit = self.revisions.get(revision, revision if revision in self.revisions.values() else None)
+        if commit is None:
+            return 404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b""
+        names = ["pytorch_model.bin"] if repo == "lab/pickled" else list(FILES)
+        if kind == ["tree"]:
+            tree = [{"type": "file", "path": n, "size": len(FILES[n]), "oid": "0" * 40} for n in names]
+            return 200, {}, json.dumps(tree).encode()
+        about = {"id": repo, "modelId": repo, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
+        return 200, {}, json.dumps(about).encode()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    hub = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = hub.answer(unquote(self.path))
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    yield hub
+    server.shutdown()
+    server.server_close()
+
+
+def asked(target: str, url: str, home: Path, offline: bool = False) -> list[object]:
+    """Resolve `target` in a fresh process: the library reads its environment when it is imported."""
+    environment = {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "1" if offline else "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": ":".join(sys.path),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, target], capture_output=True, text=True, env=environment, cwd=home, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: Hub, tmp_path: Path) -> None:
+    folder, commit, files = asked(REPO, hub.url, tmp_path)
+    assert commit == COMMIT
+    assert files == ["config.json", "model.safetensors"]
+    assert str(folder).endswith(f"models--lab--tiny/snapshots/{COMMIT}")
+    assert (Path(str(folder)) / "model.safetensors").read_bytes() == WEIGHTS
+    assert not any("pytorch_model.bin" in path or "original" in path for path in hub.asked)
+
+
+def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: Hub, tmp_path: Path) -> None:
+    first = asked(f"{REPO}@main", hub.url, tmp_path)
+    before = len(hub.asked)
+    assert asked(f"{REPO}@main", hub.url, tmp_path, offline=True) == first
+    assert asked(f"{REPO}@{COMMIT}", hub.url, tmp_path, offline=True) == first
+    assert len(hub.asked) == before
+    assert asked(REPO, "http://127.0.0.1:9", tmp_path) == first  # a port where nobody answers
+
+
+def test_a_tag_is_another_commit(hub: Hub, tmp_path: Path) -> None:
+    assert asked(f"{REPO}@v1", hub.url, tmp_path)[1] == OLDER
+
+
+@pytest.mark.parametrize(
+    ("target", "offline", "told"),
+    [
+        ("lab/absent", False, "lab/absent@main: no such path here, and no such model on the Hub, or a private one. "),
+        (f"{REPO}@v9", False, f"{REPO}@v9: no such revision of this model. Name a branch, tag or commit."),
+        ("lab/gated", False, "lab/gated@main: its authors ask for consent first. Give it on the model's page"),
+        ("lab/pickled", False, "lab/pickled@main: no safetensors file at its top, and nothing else is read. Convert"),
+        (REPO, True, f"{REPO}@main: no answer from the Hub and no copy in "),
+        (f"{REPO}@{'c' * 40}", True, "no answer from the Hub and no copy in "),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_told_in_a_line(
+    hub: Hub, tmp_path: Path, target: str, offline: bool, told: str
+) -> None:
+    kind, text = asked(target, hub.url, tmp_path, offline)
+    assert kind == "HubError"
+    assert told in str(text)
+    assert "\n" not in str(text)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "./lab/tiny", "/lab/tiny", "a/b/c", "a/b@", f"{REPO}@../x"])
+def test_what_has_no_form_of_a_model_is_a_missing_path(target: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{target}: no such file or folder"):
+        resolve(target, tmp_path)
+
+
+def test_an_existing_path_stands_before_a_model_of_its_name(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / REPO).mkdir(parents=True)
+    assert asked(REPO, hub.url, tmp_path) == [REPO, None, []]
+    assert hub.asked == []
+
+
+def test_a_snapshot_in_the_cache_tells_its_commit(tmp_path: Path) -> None:
+    folder = tmp_path / "models--lab--tiny" / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    assert resolve(str(folder)) == (folder, COMMIT)
+    assert resolve(str(folder / "model.safetensors"))[1] == COMMIT
+    assert resolve(str(tmp_path)) == (tmp_path, None)

@@ -1,0 +1,88 @@
+"""What a run keeps of its spectra: real runs through TRL of every method, and looking that changes nothing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness.record.job import JobDirectory
+from harness.record.layout import Store
+from harness.spec import Cell
+from harness.spec.adapter import Full
+from harness.store import refresh, responses
+from tests.train.conftest import Laboratory
+from tests.train.test_updates import DECLARED, names, spec
+
+SPECTRAL = Path(__file__).parents[2] / "analysis"
+
+
+def rows(job: JobDirectory) -> list[dict[str, Any]]:
+    return pq.read_table(job.verified("spectrum.parquet")).to_pylist()
+
+
+def facts(job: JobDirectory) -> dict[str, Any]:
+    return json.loads(job.verified("result.json").read_text())
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=names)
+def test_every_method_trains_from_the_base_and_keeps_its_spectra(declared: dict[str, Any], shared: Laboratory) -> None:
+    cell = Cell(algorithm="sft", adapter=spec(declared))
+    job = shared.run(cell)
+    said, kept = facts(job), rows(job)
+    assert said["update_norm_at_start"] < 1e-6 < said["first_update_norm"]
+    assert said["final_update_norm"] > 0
+    assert said["base_weights"] == said["base_weights_after"]
+    assert (said["base_weights"] is None) == isinstance(cell.adapter, Full)
+    assert 0 < said["adapter"]["trainable_share"] <= 1
+    # three updates of two prompts; spectra after the first and the last, each with its null, of seven matrices
+    assert {(row["step"], row["target"]) for row in kept} == {(s, t) for s in (1, 3) for t in ("update", "null")}
+    assert len(kept) == 2 * 2 * 7
+    last = [row for row in kept if row["step"] == 3]
+    for own, null in zip(last[::2], last[1::2], strict=True):
+        assert (own["module"], own["target"], null["target"]) == (null["module"], "update", "null")
+        assert null["frobenius"] == pytest.approx(own["frobenius"], rel=1e-6)
+        assert 0 <= own["intruders"] <= 10
+        assert own["overlap"] is None or 0 <= own["overlap"] <= 1
+        assert own["kernel"]
+        assert own["bound"] < 1e-2
+    total = sum(row["frobenius"] ** 2 for row in last if row["target"] == "update") ** 0.5
+    assert said["final_update_norm"] == pytest.approx(total, rel=1e-12)
+
+
+def test_looking_changes_nothing(shared: Laboratory) -> None:
+    cell = Cell(algorithm="sft", adapter=spec({"method": "dora", "rank": 3}))
+    looking = replace(shared, protocol=shared.protocol.model_copy(update={"spectra_at": (2,)}))
+    plain, seen = shared.run(cell), looking.run(cell)
+    assert plain.id != seen.id  # what a run keeps belongs to what it is
+    assert {row["step"] for row in rows(seen)} == {1, 2, 3}
+    weights = "adapter_model.safetensors"
+    assert plain.verified(weights).read_bytes() == seen.verified(weights).read_bytes()
+    assert rows(plain) == [row for row in rows(seen) if row["step"] != 2]
+
+
+def test_a_base_keeps_the_spectra_of_its_frozen_weights(shared: Laboratory) -> None:
+    kept = rows(shared.base())
+    assert {row["target"] for row in kept} == {"weights"}
+    assert {row["kind"] for row in kept} >= {"q_proj", "down_proj", "embed_tokens", "lm_head"}
+    assert all(row["complete"] and row["source"] == "weights" for row in kept)
+    assert all(len(row["singular_values"]) == min(row["rows"], row["columns"]) for row in kept)
+    assert (shared.base().result / "basis.safetensors").is_file()
+
+
+def test_an_update_read_from_bfloat16_weights_is_flagged_and_enters_no_measure(fresh: Laboratory) -> None:
+    recipe = fresh.protocol.recipe.model_copy(update={"dtype": "bfloat16"})
+    rough = replace(fresh, protocol=fresh.protocol.model_copy(update={"recipe": recipe}))
+    full = Cell(algorithm="sft", adapter=Full(method="full"))
+    exact, rounded = fresh.run(full), rough.run(full)
+    lora = rough.run(Cell(algorithm="sft", adapter=spec({"method": "lora", "rank": 3})))
+    assert {row["source"] for row in rows(exact)} == {"fp32_difference"}
+    assert {(row["source"], row["dtype"]) for row in rows(rounded)} == {("low_precision_difference", "bfloat16")}
+    assert {row["source"] for row in rows(lora)} == {"factors"}  # which a rounded base leaves alone
+    store = Store(fresh.root)
+    refresh(store, sorted(SPECTRAL.glob("*.sql")))
+    ids = [exact.id, rounded.id, lora.id]
+    for measure in ("stable_rank", "effective_rank@1", "update_norm", "principal_overlap"):
+        assert responses(store, measure, ids).keys() == {exact.id, lora.id}, measure

@@ -1,0 +1,112 @@
+"""Of every method: no update at the start, the update that PEFT's own merge makes, and a policy that is only read."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import get_peft_model
+from pydantic import TypeAdapter
+
+from harness.spec import AdapterSpec, Protocol
+from harness.spec.adapter import Cell, Full, resolved
+from harness.spec.scaling import Proportional
+from harness.train.adapters import peft_config, weights_hash
+from harness.train.base import new_model
+from harness.train.tokenizer import character_tokenizer
+from harness.train.updates import start, updates
+
+DECLARED = [
+    {"method": "lora", "rank": 3},
+    {"method": "lora", "rank": 3, "scaling": {"policy": "rank_stabilised", "alpha": 4}},
+    {"method": "dora", "rank": 3},
+    {"method": "pissa", "rank": 3},
+    {"method": "adalora", "rank": 2, "initial_rank": 4},
+    {"method": "gralora", "rank": 4, "blocks": 2},
+    {"method": "oft", "block_size": 4},
+    {"method": "vera", "rank": 8},
+    {"method": "randlora", "rank": 4},
+    {"method": "miss", "rank": 4},
+    {"method": "hra", "rank": 4},
+    {"method": "quanta", "d": 3},
+    {"method": "quanta", "axes": [2, 8], "unfreeze_norms": True},
+    {"method": "peft", "type": "C3A", "config": {"block_size": 8, "init_weights": True}},
+    {"method": "peft", "type": "LOHA", "config": {"r": 4}},
+    {"method": "full"},
+]
+SPEC: TypeAdapter[AdapterSpec] = TypeAdapter(AdapterSpec)
+
+
+def spec(declared: dict[str, Any]) -> Any:
+    return resolved(SPEC.validate_json(json.dumps(declared)), Proportional())
+
+
+def names(declared: dict[str, Any]) -> str:
+    return Cell(adapter=spec(declared)).slug()
+
+
+@pytest.fixture(scope="module")
+def folder(pocket: Protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("base")
+    new_model(pocket.bases["llama"], character_tokenizer()).save_pretrained(path)
+    return path
+
+
+def policy_of(adapter: AdapterSpec, folder: Path, protocol: Protocol) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = peft_config(adapter, protocol.recipe, 10)
+    return model if config is None else get_peft_model(model, config)
+
+
+def stirred(policy: Any) -> Any:
+    """Move every trained parameter a little, all of them at random."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            if parameter.requires_grad:
+                parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return policy
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=names)
+def test_the_update_is_what_merging_makes(declared: dict[str, Any], folder: Path, pocket: Protocol) -> None:
+    adapter = spec(declared)
+    policy = policy_of(adapter, folder, pocket)
+    untouched = policy_of(Full(method="full"), folder, pocket).double()
+    since = start(policy, adapter, folder)
+    norms = {name: update.spectrum().frobenius for name, update in updates(policy, adapter, since)}
+    assert len(norms) == 7  # q, k, v, o, gate, up, down of the only layer
+    scale = float(untouched.get_submodule("model.layers.0.mlp.up_proj").weight.detach().norm())
+    assert all(norm <= 1e-6 * scale for norm in norms.values()), "an adapter starts at its base"
+    before = weights_hash(stirred(policy).named_parameters())
+    found = dict(updates(policy, adapter, since))
+    assert weights_hash(policy.named_parameters()) == before, "looking changes nothing"
+    merged = copy.deepcopy(policy).double()
+    merged = merged if isinstance(adapter, Full) else merged.merge_and_unload()
+    for name, update in found.items():
+        exact = merged.get_submodule(name).weight.detach() - untouched.get_submodule(name).weight.detach()
+        assert (update.rows, update.columns) == tuple(exact.shape)
+        seen = update.times(torch.eye(update.columns, dtype=torch.float64))
+        assert float(exact.norm()) > 1e-4
+        # PiSSA's base is what float32 rounding left of it; DoRA's norms are float32, as PEFT's are
+        assert float((seen - exact).norm() / exact.norm()) < (2e-4 if adapter.method in ("pissa", "dora") else 1e-6)
+        assert update.spectrum().frobenius == pytest.approx(float(exact.norm()), rel=2e-4)
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=names)
+def test_nulls_have_the_same_shape_and_norm(declared: dict[str, Any], folder: Path, pocket: Protocol) -> None:
+    adapter = spec(declared)
+    policy = policy_of(adapter, folder, pocket)
+    since = start(policy, adapter, folder)
+    for _, update in updates(stirred(policy), adapter, since):
+        own, null = update.spectrum(), update.random(torch.Generator().manual_seed(3)).spectrum()
+        again = update.random(torch.Generator().manual_seed(3)).spectrum()
+        assert (null.rows, null.columns) == (own.rows, own.columns)
+        assert null.frobenius == pytest.approx(own.frobenius, rel=1e-6)
+        assert null.singular_values == again.singular_values != own.singular_values
