@@ -115,7 +115,7 @@ class AdaLora(_Scaled):
     """LoRA as B diag(e) A whose ranks are pruned by importance to `rank` on average (arXiv 2303.10512).
 
     Starts at `initial_rank` (default: one and a half times the rank, rounded up), prunes from update `tinit` on and
-    stops `tfinal` updates before the end. PEFT multiplies by alpha over the current number of directions.
+    stops `tfinal` updates before the end. PEFT multiplies by alpha over the rank at the start, also after pruning.
     """
 
     method: Literal["adalora"]
