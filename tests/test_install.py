@@ -65,4 +65,4 @@ def test_a_project_of_ones_own_adds_and_overrides(unpacked: Path, tmp_path: Path
     done = harness(unpacked, below, "plan", "mine")
     assert done.returncode == 0 and "10 runs in all" in done.stdout
     assert "hypotheses/rank-collapse.yaml of this project stands before the shipped file" in done.stderr
-    assert harness(unpacked, below, "validate").stdout.strip() == "4 declarations, no mistake"
+    assert harness(unpacked, below, "validate").stdout.strip() == "5 declarations, no mistake"
