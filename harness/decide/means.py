@@ -46,6 +46,8 @@ Samples = Mapping[str, CellSample]
 
 LARGEST_LOG = 700.0
 """Beyond it a ratio is no number that a computer has."""
+LARGEST_G = 20
+"""Hedges' g beyond which it tells nothing of the arms, only that their runs hardly differ."""
 
 
 def regions(prediction: Contrast, landmarks: Landmarks) -> Regions:
@@ -249,7 +251,7 @@ def _how(prediction: Contrast, estimate: float, *, below: bool) -> Refutation:
 def _effect_sizes(prediction: Contrast, samples: Samples, fit: ContrastFit) -> tuple[EffectSize, ...]:
     """Return the ratio of geometric means on the log scale, and Hedges' g of a against b where the spreads are sane.
 
-    With spreads below what item sampling gives, g = 30 says nothing.
+    With spreads below what item sampling gives, or far below the contrast, g = 30 says only that they are small.
     """
     sizes: list[EffectSize] = []
     if prediction.scale == "log_ratio" and abs(fit.estimate) < LARGEST_LOG:
@@ -257,7 +259,8 @@ def _effect_sizes(prediction: Contrast, samples: Samples, fit: ContrastFit) -> t
     if isinstance(prediction, Interaction | MeanBound) or not all(_sane(samples[n], prediction) for n in ("a", "b")):
         return tuple(sizes)
     a, b = (on_scale(samples[name], prediction.scale) for name in ("a", "b"))
-    return (*sizes, EffectSize(name="Hedges g (a - b)", value=_hedges_g(a, b)))
+    g = _hedges_g(a, b)
+    return (*sizes, EffectSize(name="Hedges g (a - b)", value=g)) if abs(g) <= LARGEST_G else tuple(sizes)
 
 
 def _sane(sample: CellSample, prediction: Contrast) -> bool:

@@ -41,7 +41,7 @@ def merged(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> Iter
         found = True
         before = base.tensor(f"{name.removeprefix(PREFIX)}.weight")  # the layer's own may be changed by the start
         try:
-            difference = _merged_weight(layer) - before.double()
+            difference = merged_weight(layer) - before.double()
             difference = difference.T if _inputs_first(layer) else difference
         except Exception as error:
             raise config.error(f"PEFT cannot merge {config.kind} ({_line(error)})", "Name a merged model") from None
@@ -105,8 +105,8 @@ def _adapted(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 @torch.no_grad()
-def _merged_weight(layer: Any) -> torch.Tensor:
-    """Return the merged weight, float64, as it is stored."""
+def merged_weight(layer: Any) -> torch.Tensor:
+    """Return the weight of a PEFT layer with its adapter merged, float64, from a copy: the layer stays as it is."""
     with _quietly():
         copied = copy.deepcopy(layer).double()
         copied.merge()

@@ -40,6 +40,11 @@ def scaled(block: torch.Tensor, scale: float, dtype: torch.dtype) -> torch.Tenso
     return block.to(dtype) if scale == 1 else (block.double() / scale).to(dtype)
 
 
+def all_finite(x: torch.Tensor) -> bool:
+    """Return whether all entries are finite: by their sum, which costs a tenth; where it overflows, by each of them."""
+    return math.isfinite(float(x.detach().sum())) or bool(torch.isfinite(x).all())
+
+
 @torch.no_grad()
 def frobenius(w: torch.Tensor) -> float:
     """Return ||W||_F of (rows, columns), to 1e-13; raise ValueError as `scale_of` does."""

@@ -8,8 +8,11 @@ need values which a kernel did not compute.
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 TOP = (1, 2, 4, 8, 16)
 """Numbers of leading directions whose share of the energy is kept."""
@@ -70,26 +73,47 @@ class Spectrum:
         return self.top_energy[0] if self.top_energy else None
 
 
+def quantities(spectrum: Spectrum) -> dict[str, Any]:
+    """Return a spectrum as the columns of a table: what was measured, and how exactly it is known."""
+    return {
+        "rows": spectrum.rows,
+        "columns": spectrum.columns,
+        "kernel": spectrum.kernel.name,
+        "bound": spectrum.kernel.bound,
+        "floor": spectrum.kernel.floor,
+        "complete": spectrum.complete,
+        "frobenius": spectrum.frobenius,
+        "effective_rank": spectrum.effective_rank,
+        "effective_rank_energy": spectrum.effective_rank_energy,
+        "stable_rank": spectrum.stable_rank,
+        "participation_ratio": spectrum.participation_ratio,
+        "top_energy": None if spectrum.top_energy is None else list(spectrum.top_energy),
+        "singular_values": list(spectrum.singular_values),
+    }
+
+
 def whole(rows: int, columns: int, sigma: torch.Tensor, kernel: Kernel) -> Spectrum:
     """Return the spectrum of a matrix from all of its singular values, float64, descending."""
-    values = tuple(sigma.tolist())
+    sigma_k = sigma.cpu().numpy()
+    values = tuple(sigma_k.tolist())
     if not values or values[0] == 0:
         return Spectrum(rows, columns, values, True, kernel, 0.0, None, None, None, None, None)
-    relative = sigma / sigma[0]  # in units of the largest, whose own square may underflow
-    energy = relative.square()
-    total = energy.sum()
+    relative = sigma_k / values[0]  # in units of the largest, whose own square may underflow
+    energy = relative * relative
+    first = energy.cumsum()
+    total = float(first[-1])
     return Spectrum(
         rows=rows,
         columns=columns,
         singular_values=values,
         complete=True,
         kernel=kernel,
-        frobenius=float(sigma[0] * total.sqrt()),
+        frobenius=values[0] * math.sqrt(total),
         effective_rank=_effective(relative),
         effective_rank_energy=_effective(energy),
-        stable_rank=float(total),
-        participation_ratio=float(total.square() / energy.square().sum()),
-        top_energy=tuple(min(1.0, float(energy[:k].sum() / total)) for k in TOP),
+        stable_rank=total,
+        participation_ratio=total * total / float(energy @ energy),
+        top_energy=tuple(min(1.0, float(first[min(k, len(first)) - 1]) / total) for k in TOP),
     )
 
 
@@ -122,6 +146,6 @@ def leading(
     )
 
 
-def _effective(weights: torch.Tensor) -> float:
+def _effective(weights: NDArray[np.float64]) -> float:
     share = weights[weights > 0] / weights.sum()
-    return math.exp(float(-(share * share.log()).sum()))
+    return math.exp(-float(share @ np.log(share)))

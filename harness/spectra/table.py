@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from harness.record.shards import SPECTRUM, Column
 from harness.spectra.power_law import PowerLaw
-from harness.spectra.spectrum import Source, Spectrum
+from harness.spectra.spectrum import Source, Spectrum, quantities
 
 Target = Literal["update", "null", "weights"]
 TARGET = (
@@ -66,17 +66,13 @@ def row(
         "target": target,
         "source": str(source),
         "dtype": dtype,
-        "kernel": spectrum.kernel.name,
-        "bound": spectrum.kernel.bound,
-        "floor": spectrum.kernel.floor,
-        "top_energy": None if spectrum.top_energy is None else list(spectrum.top_energy),
         "alpha": tail.alpha if tail else None,
         "alpha_ks": tail.ks if tail else None,
         "alpha_xmin": tail.xmin if tail else None,
         "changed_share": changed_share,
-        "singular_values": list(spectrum.singular_values),
+        **quantities(spectrum),
     }
-    return {column: said[column] if column in said else getattr(spectrum, column) for column in COLUMNS}
+    return {column: said[column] for column in COLUMNS}
 
 
 def place(module: str) -> tuple[int, str]:

@@ -94,7 +94,7 @@ def realised(model: torch.nn.Module, base_names: Collection[str]) -> dict[str, A
     `multipliers` is empty where the method has none; `base_names` are the base's parameters before it was adapted.
     """
     layers: list[Any] = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
-    multipliers = {found for layer in layers if (found := _multiplier(layer)) is not None}
+    multipliers = {multiplier(layer) for layer in layers if _is_scaled(layer)}
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     own = sum(p.numel() for _, p in base_parameters(model, base_names))
     return {
@@ -105,12 +105,15 @@ def realised(model: torch.nn.Module, base_names: Collection[str]) -> dict[str, A
     }
 
 
-def _multiplier(layer: Any) -> float | None:
+def multiplier(layer: Any) -> float:
+    """Return what PEFT multiplies the product of a layer's factors by; the layer's method must have such a number."""
+    directions = float(layer.ranknum["default"].detach()) + 1e-5 if isinstance(layer, AdaLoraLayer) else 1.0
+    return float(layer.scaling["default"]) / directions  # of AdaLoRA's directions PEFT takes 1e-5 more than there are
+
+
+def _is_scaled(layer: Any) -> bool:
     scaling = getattr(layer, "scaling", None)
-    if not isinstance(scaling, dict) or "default" not in scaling:
-        return None
-    directions = layer.ranknum["default"].detach() if isinstance(layer, AdaLoraLayer) else 1
-    return float(scaling["default"]) / float(directions)
+    return isinstance(scaling, dict) and "default" in scaling
 
 
 def base_parameters(model: torch.nn.Module, base_names: Collection[str]) -> list[tuple[str, torch.nn.Parameter]]:

@@ -5,6 +5,7 @@ save its buffered generations, so a resumed run would be another run; a killed o
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from trl import GRPOTrainer, SFTTrainer
 
 from harness.record.atomic import read_json
 from harness.record.shards import write_shard
-from harness.source import Item, items_hash, splits
-from harness.spec import Cell
+from harness.source import Item, Splits, items_hash, splits
+from harness.spec import AdapterSpec, Cell
 from harness.spec.protocol import Evaluation, Recipe, prompts_per_update
 from harness.train.adapters import frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
@@ -25,19 +26,45 @@ from harness.train.evaluate import accuracy, evaluate
 from harness.train.progress import Heartbeat, StepLog
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
-from harness.train.updates import start, updates
+from harness.train.updates import Start, start, updates
 
 NO_UPDATE = 1e-5
 """Norm of the update before the first step, as a share of the base's, above which an adapter does not start at it."""
 
 
+@dataclass
+class _Looks:
+    """How a policy is looked at: declared evaluations, and the spectra of its update since the start of training."""
+
+    identity: dict[str, Any]
+    adapter: AdapterSpec
+    base: Path
+    tokenizer: Any
+    parts: Splits
+    since: Start | None = None
+    """Set once the adapter is in place."""
+
+    def score(self, policy: Any, split: str, step: int) -> list[dict[str, Any]]:
+        """Return the rows of the evaluation shard of one split; sampling is seeded by run, step and split."""
+        plan = Evaluation.model_validate(self.identity["evaluation"])
+        seed = (self.identity["seed"] + 7919 * step + (split == "validation")) % 2**31
+        return evaluate(policy, self.tokenizer, getattr(self.parts, split), plan, seed, step=step, split=split)
+
+    def spectra(self, policy: Any, step: int, placed: bool = False) -> list[dict[str, Any]]:
+        """Return the rows of the spectrum shard of one step; `placed` says where in the base the update lies, too."""
+        if self.since is None:
+            raise RuntimeError("no start: updates are counted from the policy before its first step")
+        found = updates(policy, self.adapter, self.since)
+        return update_rows(found, step, self.identity["seed"], self.base, placed=placed)
+
+
 class _Watch(TrainerCallback):
     """Looks at the policy in the middle of training: spectra of its update, and declared evaluations."""
 
-    def __init__(self, identity: dict[str, Any], score: Any, spectra: Any):
-        self._validate_at = set(identity["validate_at"])
-        self._spectra_at = set(identity.get("spectra_at", ()))
-        self._score, self._spectra = score, spectra
+    def __init__(self, looks: _Looks):
+        self._validate_at = set(looks.identity["validate_at"])
+        self._spectra_at = set(looks.identity.get("spectra_at", ()))
+        self._looks = looks
         self.first_update_norm: float | None = None
         self.scores: list[dict[str, Any]] = []
         self.spectra: list[dict[str, Any]] = []
@@ -50,12 +77,12 @@ class _Watch(TrainerCallback):
         if not all(torch.isfinite(p).all() for p in model.parameters() if p.requires_grad):
             return  # the log of this update ends the run, and says by which number
         if state.global_step == 1 or state.global_step in self._spectra_at:
-            rows = self._spectra(model, state.global_step)
+            rows = self._looks.spectra(model, state.global_step)
             if state.global_step == 1:
                 self.first_update_norm = update_norm(rows)
             self.spectra += rows
         if state.global_step in self._validate_at:
-            self.scores += self._score(model, "validation", state.global_step)
+            self.scores += self._looks.score(model, "validation", state.global_step)
 
 
 def train_run(
@@ -80,16 +107,8 @@ def train_run(
     loaded, base_names = weights_hash(model.named_parameters()), parameter_names(model)
     _is_the_base(loaded, base, recipe)
 
-    def score(policy: Any, split: str, step: int) -> list[dict[str, Any]]:
-        plan = Evaluation.model_validate(identity["evaluation"])
-        seed = (identity["seed"] + 7919 * step + (split == "validation")) % 2**31
-        return evaluate(policy, tokenizer, getattr(parts, split), plan, seed, step=step, split=split)
-
-    def spectra(policy: Any, step: int, placed: bool = False) -> list[dict[str, Any]]:
-        return update_rows(updates(policy, cell.adapter, since), step, identity["seed"], base, placed=placed)
-
-    log, watch = StepLog(heartbeat), _Watch(identity, score, spectra)
-    reward = _reward(cell, recipe, tokenizer, code_root)
+    looks = _Looks(identity, cell.adapter, base, tokenizer, parts)
+    log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, code_root)
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
     common = {
         "model": model,
@@ -100,31 +119,19 @@ def train_run(
     }
     began = time.process_time()
     trainer = _trainer(cell, parts.training, reward, common)
+    policy = trainer.model
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
-    since = start(trainer.model, cell.adapter, base)
-    frozen = frozen_hash(trainer.model, base_names)
-    at_start = _starts_at_the_base(spectra(trainer.model, 0), cell)
+    looks.since = start(policy, cell.adapter, base)
+    frozen = frozen_hash(policy, base_names)
+    at_start = _starts_at_the_base(looks.spectra(policy, 0), cell)
     trainer.train()
     spent = {"train_cpu_seconds": time.process_time() - began}
-    if not log.rows:
-        raise ValueError("the trainer made no update: training_prompts are fewer than one update takes")
-    if cell.algorithm == "grpo" and not reward.first:
-        raise ValueError("the trainer never asked for a reward, so it cannot have trained towards it")
+    _has_trained(log, cell, reward)
 
     heartbeat.tell(phase="scoring")
-    policy = trainer.model
-    rows = score(policy, "evaluation", log.rows[-1]["step"])
-    last = log.rows[-1]["step"]
-    ended = spectra(policy, last, placed=True)
-    write_shard(stage, "evaluation", [*watch.scores, *rows])
-    write_shard(stage, "steps", log.rows)
-    write_shard(stage, "spectrum", [*(row for row in watch.spectra if row["step"] < last), *ended])
+    facts = _ended(looks, policy, stage, log, watch)
     _save(policy, stage, identity["base_id"])
-    facts = {
-        "accuracy": accuracy(rows),
-        "updates": log.rows[-1]["step"],
-        "first_update_norm": watch.first_update_norm,
-        "final_update_norm": update_norm(ended),
+    facts |= {
         "update_norm_at_start": at_start,
         "adapter": realised(policy, base_names),
         "loaded_weights": loaded,
@@ -134,6 +141,30 @@ def train_run(
         "trainer": record,
     }
     return facts, spent
+
+
+def _ended(looks: _Looks, policy: Any, stage: Path, log: StepLog, watch: _Watch) -> dict[str, Any]:
+    """Look at the trained policy for the last time and write the shards; return what they come to."""
+    last = log.rows[-1]["step"]
+    rows = looks.score(policy, "evaluation", last)
+    ended = looks.spectra(policy, last, placed=True)
+    write_shard(stage, "evaluation", [*watch.scores, *rows])
+    write_shard(stage, "steps", log.rows)
+    write_shard(stage, "spectrum", [*(row for row in watch.spectra if row["step"] < last), *ended])
+    return {
+        "accuracy": accuracy(rows),
+        "updates": last,
+        "first_update_norm": watch.first_update_norm,
+        "final_update_norm": update_norm(ended),
+    }
+
+
+def _has_trained(log: StepLog, cell: Cell, reward: ExactAnswer) -> None:
+    """Raise ValueError where the trainer made no update, or never asked for the reward that it was to maximise."""
+    if not log.rows:
+        raise ValueError("the trainer made no update: training_prompts are fewer than one update takes")
+    if cell.algorithm == "grpo" and not reward.first:
+        raise ValueError("the trainer never asked for a reward, so it cannot have trained towards it")
 
 
 def _reward(cell: Cell, recipe: Recipe, tokenizer: Any, code_root: Path | None) -> ExactAnswer:

@@ -19,7 +19,7 @@ from harness.spectra.dense import gram_spectrum
 from harness.spectra.intruders import intruders
 from harness.spectra.overlap import overlap
 from harness.spectra.power_law import power_law
-from harness.spectra.spectrum import Source
+from harness.spectra.spectrum import Source, quantities
 
 BASIS = "basis.safetensors"
 """The singular bases of a base's matrices, in its result."""
@@ -79,19 +79,7 @@ def _row(step: int, target: str, module: str, spectrum: Spectrum) -> Row:
         "module": module,
         "layer": next((int(part) for part in module.split(".") if part.isdigit()), -1),
         "kind": module.rpartition(".")[2],
-        "rows": spectrum.rows,
-        "columns": spectrum.columns,
-        "kernel": spectrum.kernel.name,
-        "bound": spectrum.kernel.bound,
-        "floor": spectrum.kernel.floor,
-        "complete": spectrum.complete,
-        "frobenius": spectrum.frobenius,
-        "effective_rank": spectrum.effective_rank,
-        "effective_rank_energy": spectrum.effective_rank_energy,
-        "stable_rank": spectrum.stable_rank,
-        "participation_ratio": spectrum.participation_ratio,
-        "top_energy": list(spectrum.top_energy) if spectrum.top_energy else None,
-        "singular_values": list(spectrum.singular_values),
+        **quantities(spectrum),
     }
 
 

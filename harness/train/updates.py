@@ -7,7 +7,6 @@ nothing is merged in place, because unmerging would not restore the last bit, an
 generator that training uses.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,9 @@ from harness.spectra import LowRank, Update
 from harness.spectra.checkpoint import Checkpoint
 from harness.spectra.dense import Dense, difference
 from harness.spectra.dora import Dora
+from harness.spectra.merged import merged_weight
 from harness.spectra.spectrum import Source
+from harness.train.adapters import multiplier
 from harness.train.quanta import QuantaLayer, quanta_update
 
 NAME = "default"
@@ -71,16 +72,14 @@ def _layers(policy: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
     if isinstance(layer, QuantaLayer):
         return quanta_update(layer)
-    if isinstance(layer, AdaLoraLayer):  # PEFT adds 1e-5 to the number of directions that it divides by
+    if isinstance(layer, AdaLoraLayer):
         b, a = layer.lora_B[NAME].detach(), (layer.lora_A[NAME] * layer.lora_E[NAME]).detach()
-        return LowRank(b, a, float(layer.scaling[NAME]) / (float(layer.ranknum[NAME].detach()) + 1e-5))
+        return LowRank(b, a, multiplier(layer))
     if isinstance(layer, LoraLayer):
         return _of_factors(name, layer, since)
     before = base.tensor(f"{name}.weight").to(layer.get_base_layer().weight.dtype)
-    merged: Any = copy.deepcopy(layer).double()
-    merged.merge()
     stored = str(before.dtype).removeprefix("torch.")
-    return Dense(merged.get_base_layer().weight.detach() - before.double(), Source.OPERATOR, stored)
+    return Dense(merged_weight(layer) - before.double(), Source.OPERATOR, stored)
 
 
 def _of_factors(name: str, layer: Any, since: Start) -> Update:

@@ -466,6 +466,10 @@ def test_hedges_g_is_withheld_where_a_spread_is_below_item_sampling() -> None:
     assert figures(claim("min_effect", margin=0.05), {"a": tight, "b": around(0.4)}).effect_sizes == ()
 
 
+def test_hedges_g_is_withheld_where_it_says_only_that_runs_hardly_differ() -> None:
+    assert figures(claim("min_effect", margin=0.05), arms(a=0.9, b=0.1)).effect_sizes == ()
+
+
 # Error rates at the boundary, where either verdict is wrong.
 
 

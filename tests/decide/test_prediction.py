@@ -134,7 +134,7 @@ def test_a_pooled_p_does_not_stop_at_generous_levels() -> None:
 
 def test_the_outcome_and_levels_come_through() -> None:
     declared = hypothesis(EFFECT, EFFECT)
-    said = decide(declared, declared.predictions[0], Results({"a": cell(0.9), "b": cell(0.2)}, 5))
+    said = decide(declared, declared.predictions[0], Results({"a": cell(0.5), "b": cell(0.2)}, 5))
     assert (said.outcome, said.reason) == (Outcome.SUPPORTED, Reason.IN_SUPPORT)
     assert (said.alpha, said.refute_alpha, said.role) == (0.05, 0.025, "primary")
     assert said.effect_sizes[0].name == "Hedges g (a - b)"

@@ -7,7 +7,7 @@ import mpmath
 import pytest
 import torch
 
-from harness.spectra import LowRank, Spectrum
+from harness.spectra import LowRank, Spectrum, lora
 
 
 def factors(m: int, n: int, r: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,6 +64,24 @@ def test_there_are_as_many_values_as_the_product_can_have(m: int, n: int, r: int
     assert found.singular_values == pytest.approx(truth, rel=1e-11)
     assert list(found.singular_values) == sorted(found.singular_values, reverse=True)
     assert found.frobenius == pytest.approx(float(torch.linalg.norm(0.5 * b @ a)), rel=1e-13)
+
+
+def test_blocks_of_rows_keep_every_digit_of_the_smallest_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 r rows each, the last one shorter than r; the rows of a block are of another size than those of the next.
+
+    L^T (A A^T) L with L L^T = B^T B has the squares as its eigenvalues; in 50 digits that loses none that count here.
+    """
+    monkeypatch.setattr(lora, "BLOCK", 0)
+    b, a = factors(16 * 9 * 3 + 2, 16 * 3 + 1, 3)
+    sizes = torch.logspace(0, 6, len(b), dtype=torch.float64)
+    b, a = b * torch.tensor([1.0, 1e-3, 1e-6]) * sizes.view(-1, 1), a * torch.tensor([[1.0], [1e-1], [1e-2]])
+    with mpmath.workdps(50):
+        columns, rows = mpmath.matrix(b.tolist()), mpmath.matrix(a.tolist())
+        lower = mpmath.cholesky(columns.T * columns)
+        squares = mpmath.eigsy(lower.T * (rows * rows.T) * lower, eigvals_only=True)
+        truth = [float(mpmath.sqrt(square)) for square in sorted(squares, reverse=True)]
+    assert truth[0] / truth[-1] > 1e7
+    assert lora_spectrum(b, a, 1.0).singular_values == pytest.approx(truth, rel=1e-12)
 
 
 @pytest.mark.parametrize("r", [1, 2, 5])

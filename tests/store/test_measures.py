@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from tests.conftest import Made
 
 
-@pytest.fixture
-def runs(made: "Made") -> list[PlannedRun]:
-    bench = made.bench()
-    found = bench.plan(bench.hypotheses(["live"]), ["llama"])
-    made.base(found.bases[0])
-    return list(found.runs)
-
-
 def told(made: "Made", sql: str, name: str = "mine") -> list[str]:
     """Return the lines told about a measure, none if it can be used."""
     file = made.declare(f"analysis/{name}.sql", sql)

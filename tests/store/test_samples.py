@@ -15,14 +15,6 @@ SELECT run_id, problem, correct / samples AS value FROM evaluation JOIN run USIN
 """
 
 
-@pytest.fixture
-def runs(made: "Made") -> list[PlannedRun]:
-    bench = made.bench()
-    found = bench.plan(bench.hypotheses(["live"]), ["llama"])
-    made.base(found.bases[0])
-    return list(found.runs)
-
-
 def measured(made: "Made", sql: str) -> None:
     refresh(made.store, [made.declare("analysis/mine.sql", sql)])
 

@@ -16,14 +16,6 @@ SELECT run_id, step, avg(stable_rank) AS value FROM spectrum WHERE target = 'upd
 LOSSES = "-- one row per (run, step); a loss\nSELECT run_id, step, loss AS value FROM step"
 
 
-@pytest.fixture
-def runs(made: "Made") -> list[PlannedRun]:
-    bench = made.bench()
-    found = bench.plan(bench.hypotheses(["live"]), ["llama"])
-    made.base(found.bases[0])
-    return list(found.runs)
-
-
 def spectra(*at: int, source: str = "factors", target: str = "update", **fields: Any) -> dict[str, Any]:
     row = {"target": target, "module": "q", "source": source, **fields}
     return {"spectrum": [{"step": step, "stable_rank": step / 10, **row} for step in at]}

@@ -79,14 +79,6 @@ NEEDS = {
 """A column without which a measure has no value, where it has another name."""
 
 
-@pytest.fixture
-def runs(made: "Made") -> list[PlannedRun]:
-    bench = made.bench()
-    found = bench.plan(bench.hypotheses(["live"]), ["llama"])
-    made.base(found.bases[0])
-    return list(found.runs)
-
-
 def matrices(target: str, quantities: dict[str, Row], step: int = 20, source: str = "factors") -> list[Row]:
     return [
         {"step": step, "target": target, "module": f"model.layers.0.{kind}", "kind": kind, "source": source, **of}

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
-@pytest.fixture
-def runs(made: "Made") -> list[PlannedRun]:
-    """Return the planned runs of GRPO at ranks 8 and 16, ordered by seed; nothing is committed but their base."""
-    bench = made.bench()
-    found = bench.plan(bench.hypotheses(["live"]), ["llama"])
-    made.base(found.bases[0])
-    return list(found.runs)
-
-
 def of_rank(runs: list[PlannedRun], rank: int) -> list[PlannedRun]:
     return [run for run in runs if run.cell.rank == rank]
 

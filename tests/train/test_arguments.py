@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.spec import Protocol
+from harness.spec.peft_fields import peft_fields as declared_peft_fields
 from harness.spec.protocol import OWNED, trainer_fields
-from harness.train.arguments import CONFIGS, default_fields, trainer_arguments
+from harness.train.arguments import CONFIGS, default_fields, peft_fields, trainer_arguments
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "sft"])
@@ -51,3 +52,4 @@ def test_the_record_tells_nothing_of_the_machine(pocket: Protocol, tmp_path: Pat
 def test_declarations_are_checked_against_the_installed_release() -> None:
     assert default_fields() == trainer_fields(), "write it anew: python -m harness.train --fields"
     assert set(CONFIGS) == {"grpo", "sft"}
+    assert peft_fields() == declared_peft_fields(), "write it anew: python -m harness.train --peft-fields"

@@ -55,6 +55,7 @@ def test_an_orphan_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(progress, "BEAT", 0.001)
     monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(os, "getppid", lambda: 2)
     attempt: Any = FullDisk()
     with Heartbeat(attempt):
         monkeypatch.setattr(os, "getppid", lambda: 1)
