@@ -78,8 +78,8 @@ def adopt_table(bench: Bench, hypothesis: str, claim: Hypothesis, file: Path, na
         raise DeclarationError([f"{called!r} {rule}"])
     rows = table_rows(file)
     said = contents(bench, rows, file.name)
-    scaling = bench.protocol.recipe.scaling
-    cells = dict.fromkeys(cell for p in claim.predictions for cell in p.cells(scaling).values())
+    given = bench.protocol.given
+    cells = dict.fromkeys(cell for p in claim.predictions for cell in p.cells(given).values())
     runs = {cell.slug(): sum(run.cell == cell for run in said.runs) for cell in cells}
     if not any(runs.values()):
         rule = f"no row is a run of a cell that {hypothesis} needs: {', '.join(runs)}. Check the factors' columns."
@@ -153,8 +153,8 @@ def _integrity(
 def _observed(bench: Bench, hypothesis: Hypothesis, said: Contents) -> tuple[Observed, list[Deviation]]:
     """Return a table as observed runs, at most as many a cell as the design plans, and what speaks against it."""
     landmarks = Landmarks() if said.base_accuracy is None else relative_to(said.base_accuracy, bench, said.n_items or 1)
-    scaling, seeds = bench.protocol.recipe.scaling, hypothesis.design.seeds
-    cells = dict.fromkeys(cell for p in hypothesis.predictions for cell in p.cells(scaling).values())
+    given, seeds = bench.protocol.given, hypothesis.design.seeds
+    cells = dict.fromkeys(cell for p in hypothesis.predictions for cell in p.cells(given).values())
     found: list[Deviation] = []
     runs: list[ObservedRun] = []
     reached: dict[Cell, int] = {}
@@ -178,7 +178,7 @@ def _observed(bench: Bench, hypothesis: Hypothesis, said: Contents) -> tuple[Obs
         for i in range(reached[cell], seeds)
     )
     bounded = bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions))
-    lacking = without_value(hypothesis.predictions, scaling, runs)
+    lacking = without_value(hypothesis.predictions, given, runs)
     seen = Observed(
         landmarks=landmarks,
         n_items=said.n_items,

@@ -17,7 +17,7 @@ from typing import Any
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.execute import Executor
-from harness.plan import PlannedBase, PlannedRun, RunSet, plan, planned_base, registration_hash
+from harness.plan import PlannedBase, PlannedRun, RunSet, misfit, plan, planned_base, registration_hash
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
@@ -59,18 +59,22 @@ class Bench:
         for name in names:
             try:
                 found[name] = self.shelf.hypothesis(name)
-                lines += self._same_cells(name, found[name])
+                lines += self._misfits(name, found[name])
             except DeclarationError as error:
                 lines += error.lines
         if lines:
             raise DeclarationError(list(dict.fromkeys(lines)))  # the protocol's own come once a hypothesis
         return found
 
-    def _same_cells(self, name: str, hypothesis: Hypothesis) -> list[str]:
-        """Return a mistake for each prediction of which two arms are one cell once the protocol fills them in."""
+    def _misfits(self, name: str, hypothesis: Hypothesis) -> list[str]:
+        """Return a mistake for each arm that the protocol cannot run, and for each two that it makes one cell."""
         lines: list[str] = []
         for i, prediction in enumerate(hypothesis.predictions):
-            cells = [(key, arm.cell(self.protocol.recipe.scaling), arm.where) for key, arm in prediction.arms().items()]
+            cells = [(key, arm.cell(self.protocol.given), arm.where) for key, arm in prediction.arms().items()]
+            for key, cell, _ in cells:
+                if why := misfit(cell, self.protocol):
+                    rule = f"under protocol {self.protocol_name}, {key} cannot run: {why}. Change the arm."
+                    lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}")
             for (a, one, fate), (b, other, other_fate) in combinations(cells, 2):
                 if one == other and (fate == other_fate or None in (fate, other_fate)):
                     rule = f"under protocol {self.protocol_name}, {a} and {b} are the same cell"

@@ -109,7 +109,7 @@ def results_of(evidence: Evidence, prediction: Prediction) -> Results:
     bench, hypothesis, seen = evidence.bench, evidence.hypothesis, evidence.only
     reached = min(seeds_reached(prediction, hypothesis, bench, said.reached) for said in evidence.seen.values())
     if seen.once:
-        cells = prediction.cells(bench.protocol.recipe.scaling).values()
+        cells = prediction.cells(bench.protocol.given).values()
         reached = max(seen.reached.get(cell, 0) for cell in cells)
     floor = _floor(evidence)
     if isinstance(prediction, Association):
@@ -117,7 +117,7 @@ def results_of(evidence: Evidence, prediction: Prediction) -> Results:
         return Results({}, reached, floor=floor, units=found)
     measure = "accuracy" if isinstance(prediction, CollapseProbability) else prediction.measure
     samples = {
-        name: seen.sample(arm.cell(bench.protocol.recipe.scaling), measure, hypothesis.design.seeds, arm.where)
+        name: seen.sample(arm.cell(bench.protocol.given), measure, hypothesis.design.seeds, arm.where)
         for name, arm in prediction.arms().items()
     }
     own = estimand(bench, prediction.estimand) if isinstance(prediction, Custom) else None
@@ -144,8 +144,8 @@ def _beside(predictions: Sequence[PredictionVerdict]) -> str:
 
 def _cells(evidence: Evidence) -> tuple[CellSummary, ...]:
     found: list[CellSummary] = []
-    scaling, seeds = evidence.bench.protocol.recipe.scaling, evidence.hypothesis.design.seeds
-    cells = dict.fromkeys(cell for p in evidence.hypothesis.predictions for cell in p.cells(scaling).values())
+    given, seeds = evidence.bench.protocol.given, evidence.hypothesis.design.seeds
+    cells = dict.fromkeys(cell for p in evidence.hypothesis.predictions for cell in p.cells(given).values())
     for base, seen in evidence.seen.items():
         for cell in cells:
             sample: CellSample = seen.sample(cell, "accuracy", seeds)
@@ -172,8 +172,8 @@ def _registered(evidence: Evidence) -> Registered:
 
 def silent_measures(evidence: Evidence) -> Iterator[str]:
     """Yield, for each measure that some run or base has no value of, how many have none and why: one line each."""
-    scaling = evidence.bench.protocol.recipe.scaling
-    for measure, cells in compared(evidence.hypothesis.predictions, scaling).items():
+    given = evidence.bench.protocol.given
+    for measure, cells in compared(evidence.hypothesis.predictions, given).items():
         why = Counter(reason for seen in evidence.seen.values() for reason in seen.silent.get(measure, {}).values())
         runs = sum(run.cell in cells for seen in evidence.seen.values() for run in seen.runs)
         if why:

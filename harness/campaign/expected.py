@@ -25,9 +25,7 @@ def expected(bench: Bench, hypothesis: Hypothesis) -> World:
     bounded = bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions))
     n_items = protocol.task.evaluation_problems
     gain = protocol.thresholds.healthy_gain
-    return declared(
-        hypothesis, relative_to(base, bench, answers(bench)), n_items, protocol.recipe.scaling, gain, bounded
-    )
+    return declared(hypothesis, relative_to(base, bench, answers(bench)), n_items, protocol.given, gain, bounded)
 
 
 def estimands(bench: Bench, hypothesis: Hypothesis) -> Estimands:

@@ -20,7 +20,7 @@ from harness.plan import PlannedRun, RunSet
 from harness.record.exclusion import excluded
 from harness.record.verdict import MissingRun, RunLabel
 from harness.source.code import load
-from harness.spec import Cell, Hypothesis, Scaling
+from harness.spec import Cell, Given, Hypothesis
 from harness.spec.code import is_code
 from harness.spec.measure import Grain, bounded_among, head_of, split
 from harness.spec.prediction import Association, CollapseProbability, Prediction
@@ -181,28 +181,26 @@ def measures_of(predictions: Sequence[Prediction]) -> dict[str, bool]:
     return found
 
 
-def compared(predictions: Sequence[Prediction], scaling: Scaling) -> dict[str, set[Cell]]:
+def compared(predictions: Sequence[Prediction], given: Given) -> dict[str, set[Cell]]:
     """Return, by measure, the cells whose runs are compared in it."""
     found: dict[str, set[Cell]] = {}
     for prediction in predictions:
         if not isinstance(prediction, CollapseProbability):
-            found.setdefault(prediction.measure, set()).update(prediction.cells(scaling).values())
+            found.setdefault(prediction.measure, set()).update(prediction.cells(given).values())
     return found
 
 
-def without_value(
-    predictions: Sequence[Prediction], scaling: Scaling, runs: Sequence[ObservedRun]
-) -> dict[str, list[str]]:
+def without_value(predictions: Sequence[Prediction], given: Given, runs: Sequence[ObservedRun]) -> dict[str, list[str]]:
     """Return, by measure, the runs that are compared in it and have no value; no measure that all have."""
     lacking = {
         measure: [run.run_id for run in runs if run.cell in cells and measure not in run.values]
-        for measure, cells in compared(predictions, scaling).items()
+        for measure, cells in compared(predictions, given).items()
     }
     return {measure: ids for measure, ids in lacking.items() if ids}
 
 
 def _silent(bench: Bench, hypothesis: Hypothesis, runs: Sequence[ObservedRun]) -> dict[str, dict[str, str]]:
-    lacking = without_value(hypothesis.predictions, bench.protocol.recipe.scaling, runs)
+    lacking = without_value(hypothesis.predictions, bench.protocol.given, runs)
     return {
         measure: dict.fromkeys(ids, NO_VALUE) if is_code(measure) else silences(bench.store, measure, ids)
         for measure, ids in lacking.items()

@@ -150,7 +150,7 @@ def _runs(protocol: Protocol) -> tuple[PlannedBase, list[PlannedRun]]:
     runs: list[PlannedRun] = []
     for rate in plan.learning_rates:
         at_rate = protocol.model_copy(update={"grpo": {**protocol.grpo, "learning_rate": rate}})
-        cell = Arm(rank=plan.healthy_rank).cell(protocol.recipe.scaling)
+        cell = Arm(rank=plan.healthy_rank).cell(protocol.given)
         for index in range(plan.seeds):
             runs.append(planned_run(base, cell, index, at_rate, space="pilot", validate_at=tuple(sorted(plan.steps))))
     return base, runs

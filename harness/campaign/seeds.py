@@ -20,7 +20,7 @@ def reached(bench: Bench, runs: RunSet) -> dict[Cell, int]:
 
 def seeds_reached(prediction: Prediction, hypothesis: Hypothesis, bench: Bench, by_cell: Mapping[Cell, int]) -> int:
     """Return how many seeds have been executed in every cell of a prediction."""
-    cells = prediction.cells(bench.protocol.recipe.scaling).values()
+    cells = prediction.cells(bench.protocol.given).values()
     return min(min(by_cell.get(cell, 0) for cell in cells), hypothesis.design.seeds)
 
 

@@ -1,10 +1,11 @@
 """What an adopted table says: its rows as runs of cells, the base's accuracy, and what it leaves unsaid.
 
 A row is a run, or a problem of a run where there is a column `problem`. Columns: `algorithm`, `rank`, `scaling` with
-`factor` or `alpha`, `learning_rate_scale` (each left out: the protocol's recipe), `seed`, `accuracy` (per problem:
-`correct`, out of `samples`), `n_items` (problems behind an accuracy), `base_accuracy` (one value), and any measure by
-its name, one of steps also as NAME@STEP. What a decision needs and the table does not say is named: without seeds
-nobody can tell a run from a copy of it, without the base's accuracy nobody can tell a collapse.
+`factor` or `alpha`, `learning_rate_scale`, `batch`, `match`, `warmup_steps` (each left out: the protocol's recipe),
+`seed`, `accuracy` (per problem: `correct`, out of `samples`), `n_items` (problems behind an accuracy), `base_accuracy`
+(one value), and any measure by its name, one of steps also as NAME@STEP. What a decision needs and the table does not
+say is named: without seeds nobody can tell a run from a copy of it, without the base's accuracy nobody can tell a
+collapse.
 """
 
 import math
@@ -21,7 +22,18 @@ from harness.spec.measure import head_of
 from harness.spec.place import written as location
 from harness.spec.problem import dotted
 
-FACTORS = ("algorithm", "method", "rank", "scaling", "factor", "alpha", "learning_rate_scale")
+FACTORS = (
+    "algorithm",
+    "method",
+    "rank",
+    "scaling",
+    "factor",
+    "alpha",
+    "learning_rate_scale",
+    "batch",
+    "match",
+    "warmup_steps",
+)
 MEANINGS = (*FACTORS, "seed", "problem", "accuracy", "correct", "samples", "n_items", "base_accuracy")
 
 
@@ -151,6 +163,9 @@ def _cell(bench: Bench, row: Row, place: str, mistakes: list[str]) -> Cell | Non
         "adapter": {"method": row.get("method") or "lora", "rank": row.get("rank"), "scaling": scaling},
         "learning_rate_scale": 1.0 if row.get("learning_rate_scale") is None else row["learning_rate_scale"],
     }
+    written |= {key: row[key] for key in ("match", "warmup_steps") if row.get(key) is not None}
+    if row.get("batch") not in (None, bench.protocol.given.batch):
+        written["batch"] = row["batch"]
     try:
         return Cell.model_validate(written, strict=False)
     except ValidationError as error:

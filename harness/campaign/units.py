@@ -27,8 +27,8 @@ def units(
     ids = [base.id for base in bases]
     x = {} if prediction.x == "log2_tokens" else base_responses(bench.store, prediction.x, ids)
     tokens = {base.id: _log2_tokens(bench, base) for base in bases}
-    scaling, seeds = bench.protocol.recipe.scaling, hypothesis.design.seeds
-    arms = {name: arm.cell(scaling) for name, arm in prediction.arms().items()}
+    given, seeds = bench.protocol.given, hypothesis.design.seeds
+    arms = {name: arm.cell(given) for name, arm in prediction.arms().items()}
     return tuple(
         Unit(
             base=base.name,

@@ -85,8 +85,8 @@ def import_(session: Session, table: Path, hypothesis: str, name: str | None, pr
     """Adopt TABLE (.csv, .parquet) of finished runs, so that `test --models NAME` decides the claim on it.
 
     One row a run, or a (run, problem): rank, seed, accuracy (or problem, correct, samples), n_items, base_accuracy; if
-    need be algorithm, scaling with factor or alpha, learning_rate_scale, and measures by name. The verdict is
-    exploratory unless the claim was registered before.
+    need be algorithm, scaling with factor or alpha, learning_rate_scale, batch, match, warmup_steps, and measures by
+    name. The verdict is exploratory unless the claim was registered before.
     """
     from harness.campaign.adopted import adopt_table  # numpy, 0.1 s
 

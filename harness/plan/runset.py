@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.plan.recipe import task_of, trainer_of
 from harness.source import base_identity, derived_seed, items_hash, splits
 from harness.source.seeds import CONFIRM
 from harness.spec import BaseRecipe, Cell, Hypothesis, Protocol
@@ -70,7 +71,7 @@ def plan(
         block = (blocks or {}).get(name, CONFIRM)
         for prediction in hypothesis.predictions:
             count = (seeds or {}).get((name, prediction.id), hypothesis.design.seeds)
-            for cell in dict.fromkeys(prediction.cells(protocol.recipe.scaling).values()):
+            for cell in dict.fromkeys(prediction.cells(protocol.given).values()):
                 for index in range(count):
                     wanted.setdefault((cell, block, index), []).append(f"{name}/{prediction.id}")
     runs = [
@@ -101,10 +102,6 @@ def planned_run(
 
     `validate_at` lists updates after which the policy is also scored on the validation split (pilots do).
     """
-    trainer = dict(protocol.trainer(cell.algorithm))
-    rate = trainer["learning_rate"]
-    assert isinstance(rate, int | float)
-    trainer["learning_rate"] = rate * cell.learning_rate_scale
     evaluation_set = items_hash(splits(protocol.task).evaluation)
     identity: dict[str, Any] = {
         "schema": SCHEMA,
@@ -112,11 +109,11 @@ def planned_run(
         "base_id": base.id,
         "cell": cell.model_dump(mode="json"),
         "seed": derived_seed(_training_content(protocol), evaluation_set, base.id, index, space),
-        "task": protocol.task.model_dump(mode="json"),
+        "task": task_of(cell, protocol).model_dump(mode="json"),
         "evaluation_set": evaluation_set,
         "evaluation": protocol.evaluation.model_dump(mode="json"),
         "recipe": protocol.recipe.model_dump(mode="json"),
-        "trainer": trainer,
+        "trainer": trainer_of(cell, protocol),
         "validate_at": list(validate_at),
     }
     if protocol.spectra_at:

@@ -1,7 +1,7 @@
 """What may be declared: hypotheses, predictions, adapters, protocols, and how a YAML file becomes one of them."""
 
 from harness.spec.adapter import AdapterSpec, Cell, Lora, Scaling
-from harness.spec.arms import Arm, Arms
+from harness.spec.arms import Arm, Arms, Given
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.prediction import Prediction
@@ -17,6 +17,7 @@ __all__ = [
     "Cell",
     "CustomTask",
     "DeclarationError",
+    "Given",
     "Hypothesis",
     "Lora",
     "Prediction",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from harness.spec.canonical import digest
-from harness.spec.declared import Declared, FieldError
+from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.peft_fields import check_config
 from harness.spec.scaling import (
     Constant,
@@ -26,19 +26,26 @@ from harness.spec.scaling import (
 __all__ = [
     "AdapterSpec",
     "Algorithm",
+    "Batch",
     "Cell",
     "Constant",
     "Lora",
+    "Match",
     "PositiveFloat",
     "Proportional",
     "Rank",
     "RankStabilised",
     "Scaling",
+    "WarmUp",
     "exact",
     "resolved",
 ]
 
 Algorithm = Literal["grpo", "sft"]
+Batch = Annotated[int, Field(ge=2, le=65536)]
+"""Completions an update; under SFT, as many examples as GRPO has prompts."""
+Match = Literal["samples", "updates"]
+WarmUp = Annotated[int, Field(ge=0, le=100_000)]
 Rank = Annotated[int, Field(ge=1, le=65536)]
 Count = Annotated[int, Field(ge=1, le=65536)]
 
@@ -264,11 +271,19 @@ NAMES = {
 
 
 class Cell(Declared):
-    """One setting of all factors except the seed and the base: what a prediction compares."""
+    """One setting of all factors except the seed and the base: what a prediction compares.
+
+    Factors that follow the protocol are in no identity, so that cells are what they were before there were any.
+    """
 
     algorithm: Algorithm = "grpo"
     adapter: AdapterSpec
     learning_rate_scale: PositiveFloat = 1.0
+    batch: Annotated[Batch | None, Field(exclude_if=unset(None))] = None
+    """Completions an update, where they are not the protocol's."""
+    match: Annotated[Match, Field(exclude_if=unset("samples"))] = "samples"
+    """What a larger batch leaves equal: the prompts that are seen, or the updates that are made."""
+    warmup_steps: Annotated[WarmUp, Field(exclude_if=unset(0))] = 0
 
     @property
     def rank(self) -> int | None:
@@ -279,6 +294,8 @@ class Cell(Declared):
         """Return a readable name, distinct for distinct cells."""
         parts = [self.algorithm, self.adapter.slug()]
         parts += [f"lrx{exact(self.learning_rate_scale)}"] if self.learning_rate_scale != 1 else []
+        parts += [f"b{self.batch}{'u' if self.match == 'updates' else ''}"] if self.batch is not None else []
+        parts += [f"w{self.warmup_steps}"] if self.warmup_steps else []
         return "-".join(parts)
 
 

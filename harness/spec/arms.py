@@ -6,13 +6,14 @@ whoever compares such arms compares outcomes, not treatments.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.spec.adapter import AdapterSpec, Algorithm, Cell, Lora, Rank, resolved
-from harness.spec.declared import Declared, FieldError
+from harness.spec.adapter import AdapterSpec, Algorithm, Batch, Cell, Lora, Match, Rank, WarmUp, resolved
+from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.problem import shown
 from harness.spec.scaling import PositiveFloat, Proportional, Scaling, exact
 
@@ -41,10 +42,21 @@ Label = Literal["collapsed", "degraded", "no gain", "trained"]
 """What may become of a run; `harness.record.verdict.RunLabel` says when."""
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an arm takes from the protocol where it names nothing itself."""
+
+    scaling: Scaling
+    batch: int
+    """Completions an update."""
+
+
 class Arm(Declared):
     """One cell, named by the factors that a hypothesis may set; what is left out follows the protocol's recipe.
 
     `rank`, with `scaling` where it departs from the recipe, is LoRA; any other update is declared as `adapter`.
+    `batch` is in completions an update; a larger one makes fewer updates of the same prompts, unless `match` says
+    `updates`. `warmup_steps` is a linear warm-up before whatever schedule the protocol has.
     """
 
     algorithm: Algorithm = "grpo"
@@ -52,24 +64,39 @@ class Arm(Declared):
     scaling: Scaling | None = None
     adapter: AdapterSpec | None = None
     learning_rate_scale: PositiveFloat = 1.0
+    batch: Annotated[Batch | None, Field(exclude_if=unset(None))] = None
+    match: Annotated[Match, Field(exclude_if=unset("samples"))] = "samples"
+    warmup_steps: Annotated[WarmUp, Field(exclude_if=unset(0))] = 0
     where: Label | None = None
 
     @model_validator(mode="after")
     def _one_update(self) -> "Arm":
         _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
+        if self.match == "updates" and self.batch is None:
+            raise FieldError("match", "updates are matched against the protocol's batch. Declare another batch.")
         return self
 
-    def cell(self, scaling: Scaling) -> Cell:
-        """Return the cell, with the protocol's `scaling` where the arm names none."""
+    def cell(self, given: Given) -> Cell:
+        """Return the cell, with what the protocol has given where the arm names nothing itself."""
         spec = self.adapter if self.adapter is not None else Lora(rank=self.rank or 1, scaling=self.scaling)
-        adapter = resolved(spec, scaling)
-        return Cell(algorithm=self.algorithm, adapter=adapter, learning_rate_scale=self.learning_rate_scale)
+        other = self.batch if self.batch != given.batch else None
+        return Cell(
+            algorithm=self.algorithm,
+            adapter=resolved(spec, given.scaling),
+            learning_rate_scale=self.learning_rate_scale,
+            batch=other,
+            match=self.match if other is not None else "samples",
+            warmup_steps=self.warmup_steps,
+        )
 
     def in_words(self) -> str:
         """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
         parts = [self.algorithm.upper(), self.adapter.in_words() if self.adapter else f"r={self.rank}"]
         parts += [self.scaling.in_words()] if self.scaling is not None else []
         parts += [f"lr x{self.learning_rate_scale:g}"] if self.learning_rate_scale != 1 else []
+        parts += [f"batch {self.batch}"] if self.batch is not None else []
+        parts += ["at equal updates"] if self.match == "updates" else []
+        parts += [f"warm-up {self.warmup_steps}"] if self.warmup_steps else []
         parts += [f"({self.where} runs)"] if self.where is not None else []
         return " ".join(parts)
 
@@ -82,6 +109,9 @@ class Arms(Declared):
     scaling: Several[Scaling] | None = None
     adapter: Several[AdapterSpec] | None = None
     learning_rate_scale: Several[PositiveFloat] = (1.0,)
+    batch: Annotated[Several[Batch] | None, Field(exclude_if=unset(None))] = None
+    match: Annotated[Several[Match], Field(exclude_if=unset(("samples",)))] = ("samples",)
+    warmup_steps: Annotated[Several[WarmUp], Field(exclude_if=unset((0,)))] = (0,)
 
     @model_validator(mode="after")
     def _one_update(self) -> "Arms":
@@ -90,16 +120,22 @@ class Arms(Declared):
 
     def size(self) -> int:
         """Return the number of cells."""
-        factors = (self.algorithm, self.rank or self.adapter or (), self.scaling or (None,), self.learning_rate_scale)
-        return math.prod(len(values) for values in factors)
+        return len(self.rank or self.adapter or ()) * math.prod(len(values) for values in self._others())
 
     def each(self) -> Iterator[Arm]:
         """Yield one arm for every combination, the rank varying fastest."""
-        for algorithm, scaling, scale in product(self.algorithm, self.scaling or (None,), self.learning_rate_scale):
+        for algorithm, scaling, scale, batch, match, warmup in product(*self._others()):
+            common: Any = {"algorithm": algorithm, "learning_rate_scale": scale, "batch": batch, "match": match}
+            common |= {"warmup_steps": warmup}
             for rank in self.rank or ():
-                yield Arm(algorithm=algorithm, rank=rank, scaling=scaling, learning_rate_scale=scale)
+                yield Arm(rank=rank, scaling=scaling, **common)
             for adapter in self.adapter or ():
-                yield Arm(algorithm=algorithm, adapter=adapter, learning_rate_scale=scale)
+                yield Arm(adapter=adapter, **common)
+
+    def _others(self) -> tuple[tuple[Any, ...], ...]:
+        """Return the levels of every factor but the update itself."""
+        scaling, batch = self.scaling or (None,), self.batch or (None,)
+        return self.algorithm, scaling, self.learning_rate_scale, batch, self.match, self.warmup_steps
 
     def named(self) -> dict[str, Arm]:
         """Return one arm a cell, named by the factors of which several levels are listed."""
@@ -113,6 +149,9 @@ class Arms(Declared):
             by = f"{exact(scaling.factor)}r" if isinstance(scaling, Proportional) else exact(scaling.alpha)
             parts.append(f"{arm.scaling.policy} {by}")
         parts += [f"lr x{exact(arm.learning_rate_scale)}"] if len(self.learning_rate_scale) > 1 else []
+        parts += [f"batch {arm.batch}"] if len(self.batch or ()) > 1 else []
+        parts += [f"equal {arm.match}"] if len(self.match) > 1 else []
+        parts += [f"warm-up {arm.warmup_steps}"] if len(self.warmup_steps) > 1 else []
         return " ".join(parts)
 
 

@@ -1,5 +1,7 @@
 """The common base of everything that a user declares: frozen, closed, finite, strictly typed."""
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -15,3 +17,12 @@ class FieldError(ValueError):
     def __init__(self, field: str, message: str):
         super().__init__(message)
         self.field = field
+
+
+def unset(default: object) -> Callable[[object], bool]:
+    """Return the `exclude_if` of a field that came later: at its default it is in no dump, so no hash has changed."""
+
+    def is_unset(value: object) -> bool:
+        return value == default
+
+    return is_unset

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.spec.adapter import Algorithm, Cell, Rank, Scaling
-from harness.spec.arms import Arm, Arms, different, sorted_ranks
+from harness.spec.arms import Arm, Arms, Given, different, sorted_ranks
 from harness.spec.code import CodeName
 from harness.spec.declared import Declared, FieldError
 from harness.spec.measure import is_measure
@@ -55,9 +55,9 @@ class Predicted(Declared):
         """Return the arms that are compared, by the names used in estimates and cards."""
         raise NotImplementedError(f"{type(self).__name__} names no arms")
 
-    def cells(self, scaling: Scaling) -> dict[str, Cell]:
-        """Return the cells of `arms` under the protocol's `scaling`."""
-        return {name: arm.cell(scaling) for name, arm in self.arms().items()}
+    def cells(self, given: Given) -> dict[str, Cell]:
+        """Return the cells of `arms` with what the protocol gives."""
+        return {name: arm.cell(given) for name, arm in self.arms().items()}
 
 
 class _OfMeans(Predicted):

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from harness.spec.adapter import PositiveFloat, Rank, Scaling
-from harness.spec.arms import Several
+from harness.spec.arms import Given, Several
 from harness.spec.code import CodeName, Sha256, read
-from harness.spec.declared import Declared, FieldError
-from harness.spec.protocol_checks import check, prompts_per_update
+from harness.spec.declared import Declared, FieldError, unset
+from harness.spec.protocol_checks import check, completions_per_update, prompts_per_update
 from harness.spec.task import CustomTask, Task
 from harness.spec.trainer import OWNED, TRAINERS, trainer_fields
 
@@ -28,6 +28,7 @@ __all__ = [
     "Recipe",
     "Thresholds",
     "check",
+    "completions_per_update",
     "prompts_per_update",
     "trainer_fields",
 ]
@@ -79,18 +80,6 @@ class BaseRecipe(Declared):
         return self
 
 
-def _absent(value: object) -> bool:
-    return value is None
-
-
-def _single(value: object) -> bool:
-    return value == "float32"
-
-
-def _empty(value: object) -> bool:
-    return value == ()
-
-
 class Recipe(Declared):
     """What an adapter is given unless a hypothesis says otherwise, and what GRPO trains towards.
 
@@ -102,10 +91,10 @@ class Recipe(Declared):
     scaling: Scaling
     target_modules: Literal["all-linear"]
     lora_dropout: Annotated[float, Field(ge=0, lt=1)]
-    dtype: Annotated[Literal["float32", "bfloat16"], Field(exclude_if=_single)] = "float32"
+    dtype: Annotated[Literal["float32", "bfloat16"], Field(exclude_if=unset("float32"))] = "float32"
     # Absent ones are in no identity, so that recipes without a reward are what they were before there was any.
-    reward: Annotated[CodeName | None, Field(exclude_if=_absent)] = None
-    reward_sha256: Annotated[Sha256 | None, Field(exclude_if=_absent)] = None
+    reward: Annotated[CodeName | None, Field(exclude_if=unset(None))] = None
+    reward_sha256: Annotated[Sha256 | None, Field(exclude_if=unset(None))] = None
 
     @model_validator(mode="after")
     def _hash_of_something(self) -> "Recipe":
@@ -175,7 +164,7 @@ class Protocol(Declared):
     evaluation: Evaluation
     thresholds: Thresholds
     pilot: Pilot
-    spectra_at: Annotated[tuple[Count, ...], Field(max_length=64, exclude_if=_empty)] = ()
+    spectra_at: Annotated[tuple[Count, ...], Field(max_length=64, exclude_if=unset(()))] = ()
     """Updates after which the spectrum of the policy's update is kept, besides the first and the last."""
 
     @model_validator(mode="after")
@@ -183,6 +172,11 @@ class Protocol(Declared):
         if any(low >= high for low, high in pairwise(self.spectra_at)):
             raise FieldError("spectra_at", f"{list(self.spectra_at)} is not strictly increasing. Sort it.")
         return self
+
+    @property
+    def given(self) -> Given:
+        """What arms take from the protocol."""
+        return Given(self.recipe.scaling, completions_per_update(self.grpo))
 
     def trainer(self, algorithm: Literal["grpo", "sft"]) -> dict[str, JsonValue]:
         """Return the declared trainer fields of an algorithm, by TRL's names."""

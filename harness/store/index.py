@@ -156,7 +156,7 @@ def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> 
 
 
 def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
-    cell, adapter = identity["cell"], facts["adapter"]
+    cell, adapter, trainer = identity["cell"], facts["adapter"], identity["trainer"]
     rollouts: dict[str, Any] = facts["first_rollouts"] or {}
     multipliers, declared = adapter["multipliers"], cell["adapter"]
     scaling: dict[str, Any] = declared.get("scaling") or {}
@@ -170,10 +170,12 @@ def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> li
         declared.get("rank"),
         scaling.get("policy"),
         multipliers[0] if len(multipliers) == 1 else None,
-        identity["trainer"]["learning_rate"],
+        trainer["learning_rate"],
         cell["learning_rate_scale"],
         identity["seed"],
         facts["updates"],
+        trainer["per_device_train_batch_size"] * trainer.get("gradient_accumulation_steps", 1),
+        trainer.get("warmup_steps", 0),
         facts["first_update_norm"],
         facts["final_update_norm"],
         adapter["trainable_parameters"],

@@ -37,6 +37,8 @@ CREATE TABLE run (
     run_id VARCHAR PRIMARY KEY, base_id VARCHAR, algorithm VARCHAR, method VARCHAR, adapter JSON,
     rank INTEGER, scaling VARCHAR, -- null where the method has none
     multiplier DOUBLE, learning_rate DOUBLE, learning_rate_scale DOUBLE, seed BIGINT, updates INTEGER,
+    batch INTEGER, -- completions an update (examples under SFT)
+    warmup_steps DOUBLE,
     first_update_norm DOUBLE, final_update_norm DOUBLE, trainable_parameters BIGINT,
     trainable_share DOUBLE, -- trained parameters over those of the base
     base_weights_unchanged BOOLEAN, -- null where nothing is frozen

@@ -28,7 +28,7 @@ def mixed(run: PlannedRun) -> float | None:
 
 def test_a_selection_has_the_runs_of_its_label_and_says_what_is_missing(made: "Made") -> None:
     made.results(mixed)
-    cell = EIGHT.cell(made.bench().protocol.recipe.scaling)
+    cell = EIGHT.cell(made.bench().protocol.given)
     collapsed = seen(made).sample(cell, "accuracy", 6, "collapsed")
     assert (collapsed.seeds, collapsed.selected) == ((1, 3), True)
     assert collapsed.labels == (RunLabel.COLLAPSED, RunLabel.COLLAPSED)
@@ -39,7 +39,7 @@ def test_a_selection_has_the_runs_of_its_label_and_says_what_is_missing(made: "M
 
 def test_only_the_planned_seeds_are_handed_on(made: "Made") -> None:
     made.results(lambda run: 0.5 + run.index / 1000)
-    cell = EIGHT.cell(made.bench().protocol.recipe.scaling)
+    cell = EIGHT.cell(made.bench().protocol.given)
     assert seen(made).sample(cell, "accuracy", 3).seeds == (0, 1, 2)
 
 

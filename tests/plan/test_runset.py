@@ -190,9 +190,8 @@ def test_the_wording_of_a_claim_changes_no_id(made: "Made") -> None:
 
 def test_a_cells_rate_scale_reaches_the_trainer_and_the_id(made: "Made") -> None:
     shared, base = protocol(made), planned_base("llama", protocol(made))
-    scaling = shared.recipe.scaling
-    plain = planned_run(base, Arm(rank=8).cell(scaling), 0, shared)
-    tripled = planned_run(base, Arm(rank=8, learning_rate_scale=3).cell(scaling), 0, shared)
+    plain = planned_run(base, Arm(rank=8).cell(shared.given), 0, shared)
+    tripled = planned_run(base, Arm(rank=8, learning_rate_scale=3).cell(shared.given), 0, shared)
     assert plain.identity["trainer"]["learning_rate"] == 1e-3
     assert tripled.identity["trainer"]["learning_rate"] == pytest.approx(3e-3)
     assert tripled.identity["seed"] == plain.identity["seed"]
@@ -202,7 +201,7 @@ def test_a_cells_rate_scale_reaches_the_trainer_and_the_id(made: "Made") -> None
 
 def test_an_sft_cell_takes_the_sft_fields(made: "Made") -> None:
     shared = protocol(made)
-    cell = Arm(rank=8, algorithm="sft").cell(shared.recipe.scaling)
+    cell = Arm(rank=8, algorithm="sft").cell(shared.given)
     assert planned_run(planned_base("llama", shared), cell, 0, shared).identity["trainer"] == shared.sft
 
 
@@ -215,7 +214,7 @@ def test_cells_share_seeds_and_indices_do_not(made: "Made") -> None:
 
 def test_no_block_has_a_seed_of_another(made: "Made") -> None:
     shared = protocol(made)
-    base, cell = planned_base("llama", shared), Arm(rank=8).cell(shared.recipe.scaling)
+    base, cell = planned_base("llama", shared), Arm(rank=8).cell(shared.given)
     late = [late_block(registration_hash(claim(made), shared), number) for number in (1, 2)]
     spaces = ("confirm", "pilot", "explore", *late)
     seeds = [planned_run(base, cell, i, shared, space=space).identity["seed"] for space in spaces for i in range(50)]
@@ -225,7 +224,7 @@ def test_no_block_has_a_seed_of_another(made: "Made") -> None:
 
 def test_looks_in_the_middle_of_a_run_are_part_of_its_identity(made: "Made") -> None:
     shared = protocol(made)
-    base, cell = planned_base("llama", shared), Arm(rank=8).cell(shared.recipe.scaling)
+    base, cell = planned_base("llama", shared), Arm(rank=8).cell(shared.given)
     looked = planned_run(base, cell, 0, shared, validate_at=(10, 20))
     assert looked.identity["validate_at"] == [10, 20]
     assert looked.id != planned_run(base, cell, 0, shared).id

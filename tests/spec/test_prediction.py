@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from harness.spec import Arm, Arms, Hypothesis
+from harness.spec import Arm, Arms, Given, Hypothesis
 from harness.spec.adapter import Constant, Dora, Lora, Proportional
 from harness.spec.design import Bases, Design
 from harness.spec.prediction import (
@@ -63,10 +63,10 @@ def test_names_never_merge_two_arms() -> None:
 
 def test_an_arm_without_a_scaling_follows_the_recipe() -> None:
     recipe, own = Proportional(factor=4), Constant(policy="constant", alpha=3.0)
-    assert Arm(rank=8).cell(recipe).adapter == Lora(rank=8, scaling=recipe)
-    assert Arm(rank=8, scaling=own).cell(recipe).adapter == Lora(rank=8, scaling=own)
+    assert Arm(rank=8).cell(Given(recipe, 64)).adapter == Lora(rank=8, scaling=recipe)
+    assert Arm(rank=8, scaling=own).cell(Given(recipe, 64)).adapter == Lora(rank=8, scaling=own)
     dora = Dora(method="dora", rank=8)
-    assert Arm(adapter=dora).cell(recipe).adapter == Dora(method="dora", rank=8, scaling=recipe)
+    assert Arm(adapter=dora).cell(Given(recipe, 64)).adapter == Dora(method="dora", rank=8, scaling=recipe)
 
 
 def test_contrasts_name_their_arms_by_letter() -> None:
@@ -77,7 +77,7 @@ def test_contrasts_name_their_arms_by_letter() -> None:
     two = {name: arms[name] for name in "ab"}
     effect = MinEffect.model_validate({**SAID, "kind": "min_effect", "role": "primary", "margin": 0.1, **two})
     assert effect.arms() == two
-    assert list(effect.cells(Proportional())) == ["a", "b"]
+    assert list(effect.cells(Given(Proportional(), 64))) == ["a", "b"]
 
 
 def test_a_cliff_has_one_arm_a_rank_in_order() -> None:
@@ -124,7 +124,9 @@ def test_an_arm_may_select_runs_by_what_became_of_them() -> None:
             "measure": "stable_rank",
         }
     )
-    assert pair.cells(Proportional())["a"] == pair.cells(Proportional())["b"]  # one cell, two selections
+    assert (
+        pair.cells(Given(Proportional(), 64))["a"] == pair.cells(Given(Proportional(), 64))["b"]
+    )  # one cell, two selections
     assert [arm.in_words() for arm in pair.arms().values()] == [
         "GRPO r=64 (trained runs)",
         "GRPO r=64 (collapsed runs)",

@@ -14,7 +14,8 @@ import numpy as np
 
 from harness.decide.diagnosis.worlds import ACCURACY, Behaviour, World
 from harness.decide.sample import Landmarks
-from harness.spec.adapter import Cell, Scaling
+from harness.spec.adapter import Cell
+from harness.spec.arms import Given
 from harness.spec.hypothesis import Hypothesis
 
 MIXED_IN = 0.2
@@ -34,7 +35,7 @@ def declared(
     hypothesis: Hypothesis,
     landmarks: Landmarks,
     n_items: int,
-    scaling: Scaling,
+    given: Given,
     healthy_gain: float,
     bounded: frozenset[str] = ACCURACY,
 ) -> World:
@@ -44,25 +45,25 @@ def declared(
         hypothesis: The declaration.
         landmarks: Those of a base with the model's accuracy.
         n_items: Problems behind an accuracy.
-        scaling: The protocol's.
+        given: What the protocol gives.
         healthy_gain: What the protocol's healthy arm gains over its base.
         bounded: Measures whose values are shares from 0 to 1; accuracy always is.
     """
-    cells = dict.fromkeys(cell for p in hypothesis.predictions for cell in p.cells(scaling).values())
+    cells = dict.fromkeys(cell for p in hypothesis.predictions for cell in p.cells(given).values())
     model, base = hypothesis.model, landmarks.base or 0.0
     if model is None:
         healthy = Behaviour(min(base + healthy_gain, 1.0), UNDECLARED_SD)
         alike, spread = dict.fromkeys(cells, healthy), UNDECLARED_SD
-        return World("healthy", alike, landmarks, n_items, scaling, bounded | ACCURACY, sd=spread)
+        return World("healthy", alike, landmarks, n_items, given, bounded | ACCURACY, sd=spread)
     said = {
-        arm.cell(scaling): Behaviour(expected.mean, model.sd if expected.sd is None else expected.sd, expected.collapse)
+        arm.cell(given): Behaviour(expected.mean, model.sd if expected.sd is None else expected.sd, expected.collapse)
         for expected in model.expected
         for arm in expected.among.each()
     }
     # Of an association's arms a model may say nothing: there its slope is what matters.
     found = {cell: said.get(cell, Behaviour(base, model.sd)) for cell in cells}
     slope = model.slope or 0.0
-    return World("declared", found, landmarks, n_items, scaling, bounded | ACCURACY, slope, model.sd)
+    return World("declared", found, landmarks, n_items, given, bounded | ACCURACY, slope, model.sd)
 
 
 def others(hypothesis: Hypothesis, world: World) -> tuple[World, ...]:

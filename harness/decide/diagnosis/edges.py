@@ -28,7 +28,7 @@ def support_edge(prediction: Prediction, declared: World) -> World | None:
     """Return a world in which the prediction's estimand is where support begins; None where none was found."""
     match prediction:
         case CollapseProbability():
-            arms = list(prediction.cells(declared.scaling).values())
+            arms = list(prediction.cells(declared.given).values())
             if prediction.quantifier == "each_cell":
                 arms = [cell for cell in arms if cell == arms[-1] or not _claimed(prediction, cell, declared)]
             cells = _at_probability(prediction, arms, declared)
@@ -47,7 +47,7 @@ def refute_edge(prediction: Prediction, declared: World) -> World | None:
     """Return a world in which the estimand is where refutation begins; None where that is `support_edge` or unknown."""
     match prediction:
         case CollapseProbability():
-            arms = list(prediction.cells(declared.scaling).values())
+            arms = list(prediction.cells(declared.given).values())
             if prediction.quantifier != "each_cell" or len(arms) == 1:
                 return None
             cells = _at_probability(prediction, arms, declared)
@@ -112,7 +112,7 @@ def _nearest(prediction: Contrast, world: World) -> float:
 def _moved(prediction: Contrast, world: World, edge: float) -> Mapping[Cell, Behaviour] | None:
     """Return the cells with the mean of the first arm that allows it moved until the contrast is at `edge`."""
     for arm in prediction.arms().values():
-        cell = arm.cell(world.scaling)
+        cell = arm.cell(world.given)
         behaves = world.cells[cell]
         if behaves.collapse == 1:
             continue
@@ -173,7 +173,7 @@ def _with(world: World, cell: Cell, behaves: Behaviour) -> dict[Cell, Behaviour]
 
 def _ranked(prediction: Cliff, world: World) -> tuple[list[Cell], list[float]]:
     arms = prediction.arms().values()
-    return [arm.cell(world.scaling) for arm in arms], [truth.mean(world, arm, prediction.measure) for arm in arms]
+    return [arm.cell(world.given) for arm in arms], [truth.mean(world, arm, prediction.measure) for arm in arms]
 
 
 def _gap(prediction: Cliff, levels: list[float]) -> int:

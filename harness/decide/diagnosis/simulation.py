@@ -124,8 +124,7 @@ def _results(prediction: Prediction, asked: _Asked, drawn: Mapping[Cell, Drawn],
         return Results({}, design.seeds, units=draw_units(prediction, world, design.bases, design.seeds, rng))
     measure = "accuracy" if isinstance(prediction, CollapseProbability) else prediction.measure
     samples = {
-        name: sample(world, drawn, arm.cell(world.scaling), measure, arm.where)
-        for name, arm in prediction.arms().items()
+        name: sample(world, drawn, arm.cell(world.given), measure, arm.where) for name, arm in prediction.arms().items()
     }
     own = asked.estimands.get(prediction.estimand) if isinstance(prediction, Custom) else None
     floor = at_floor(world.base, world.n_items)
@@ -153,7 +152,7 @@ def _values(prediction: Prediction, world: World) -> tuple[float, ...]:
     """Return the true values of what a prediction's intervals estimate; empty where coverage is not counted."""
     match prediction:
         case CollapseProbability():
-            cells = prediction.cells(world.scaling).values()
+            cells = prediction.cells(world.given).values()
             return tuple(truth.probability(world, cell, prediction.event) for cell in cells)
         case Cliff():
             return (truth.excesses(prediction, world)[0],)
@@ -241,11 +240,11 @@ def _runs(asked: _Asked, sim: Mapping[str, _Decided]) -> int:
     """Return the runs that one simulation took: in every cell, as many seeds as its most demanding prediction."""
     wanted: dict[Cell, int] = {}
     for prediction in asked.predictions:
-        for cell in prediction.cells(asked.world.scaling).values():
+        for cell in prediction.cells(asked.world.given).values():
             wanted[cell] = max(wanted.get(cell, 0), sim[prediction.id].seeds)
     return sum(wanted.values()) * units_of(asked.hypothesis)
 
 
 def _cells(asked: _Asked) -> int:
-    cells = (cell for p in asked.predictions for cell in p.cells(asked.world.scaling).values())
+    cells = (cell for p in asked.predictions for cell in p.cells(asked.world.given).values())
     return len(dict.fromkeys(cells))

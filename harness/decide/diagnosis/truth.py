@@ -94,11 +94,11 @@ def contrast(prediction: Contrast, world: World) -> float:
 
 def mean(world: World, arm: Arm, measure: str, scale: str = "raw") -> float:
     """Return the mean response of an arm's runs, of all or of those with its label; nan where there are none."""
-    behaves = world.cells[arm.cell(world.scaling)]
+    behaves = world.cells[arm.cell(world.given)]
     if measure not in world.bounded:
         values = behaves.mean + behaves.sd * NODES
         return float(_scaled(values, scale, world.n_items).mean())
-    chance, at = _chance(world, arm.cell(world.scaling))
+    chance, at = _chance(world, arm.cell(world.given))
     if arm.where is not None:
         chance = np.where([world.landmarks.label(float(x)) == arm.where for x in at], chance, 0.0)
     if chance.sum() <= NEGLIGIBLE:
@@ -128,7 +128,7 @@ def excesses(prediction: Cliff, world: World) -> tuple[float, list[float]]:
 
 def _of_counts(prediction: CollapseProbability, world: World) -> Truth:
     sign = 1.0 if prediction.direction == "above" else -1.0
-    found = [probability(world, arm.cell(world.scaling), prediction.event) for arm in prediction.arms().values()]
+    found = [probability(world, arm.cell(world.given), prediction.event) for arm in prediction.arms().values()]
     beyond = [sign * (p - prediction.probability) for p in found]
     if prediction.quantifier == "each_cell":
         return Truth(all(x > SLACK for x in beyond), any(x < -SLACK for x in beyond))
@@ -155,8 +155,7 @@ def _of_custom(prediction: Custom, world: World, own: Estimand | None) -> Truth:
         raise ValueError(f"{prediction.id}: {prediction.estimand} was not loaded. Hand in the function.")
     drawn = draw(world, VERY_MANY, np.random.default_rng(0))  # the truth of a world is the same however often asked
     runs = {
-        name: sample(world, drawn, arm.cell(world.scaling), prediction.measure)
-        for name, arm in prediction.arms().items()
+        name: sample(world, drawn, arm.cell(world.given), prediction.measure) for name, arm in prediction.arms().items()
     }
     value = evaluated(prediction, runs, prediction.alpha, own)[0]
     beyond = prediction.value if prediction.refute_beyond is None else prediction.refute_beyond

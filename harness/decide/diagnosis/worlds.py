@@ -20,7 +20,8 @@ from scipy.special import expit, gammaln, ndtri  # pyright: ignore[reportMissing
 from harness.decide.associations import Unit
 from harness.decide.sample import CellSample, Landmarks
 from harness.record.verdict import RunLabel
-from harness.spec.adapter import Cell, Scaling
+from harness.spec.adapter import Cell
+from harness.spec.arms import Given
 from harness.spec.design import Bases
 from harness.spec.prediction import Association
 
@@ -59,8 +60,8 @@ class World:
     landmarks: Landmarks
     """All of them known."""
     n_items: int
-    scaling: Scaling
-    """The protocol's, with which arms become cells."""
+    given: Given
+    """What the protocol gives, with which arms become cells."""
     bounded: frozenset[str] = ACCURACY
     """Measures whose values are shares from 0 to 1."""
     slope: float = 0.0

@@ -19,7 +19,7 @@ from harness.decide.diagnosis.simulation import diagnose
 from harness.decide.diagnosis.truth import Truth
 from harness.decide.diagnosis.worlds import World
 from harness.publish.diagnosis import Sought, as_json, reading, tables, warning
-from harness.spec import Hypothesis
+from harness.spec import Given, Hypothesis
 from harness.spec.adapter import Proportional
 
 LANDMARKS = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.46)
@@ -45,7 +45,7 @@ def hypothesis(
 
 
 def world(said: Hypothesis, n_items: int = 200) -> World:
-    return declared(said, LANDMARKS, n_items, Proportional(), 0.12)
+    return declared(said, LANDMARKS, n_items, Given(Proportional(), 64), 0.12)
 
 
 def dying(p: float, seeds: int = 5, **fields: Any) -> Hypothesis:

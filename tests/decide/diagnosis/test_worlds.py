@@ -16,12 +16,13 @@ from harness.decide.diagnosis.edges import edges, refute_edge, support_edge
 from harness.decide.diagnosis.truth import Truth
 from harness.decide.diagnosis.worlds import Behaviour, World, chances, draw, draw_units, sample
 from harness.record.verdict import RunLabel
-from harness.spec import Cell, Hypothesis, Prediction
+from harness.spec import Cell, Given, Hypothesis, Prediction
 from harness.spec.adapter import Lora, Proportional
 from harness.spec.arms import Arm
 from harness.spec.design import Bases
 
 SCALING = Proportional()
+GIVEN = Given(SCALING, 64)
 LANDMARKS = Landmarks(base=0.4, collapsed_below=0.1, trained_above=0.46)
 READ: TypeAdapter[Prediction] = TypeAdapter(Prediction)
 COMMON = {"id": "it", "statement": "It is what we predict.", "role": "primary", "rationale": "For the test alone."}
@@ -39,7 +40,7 @@ def read(**fields: Any) -> Prediction:
 
 def world(ranks: dict[int, Behaviour], n_items: int = 500, **fields: Any) -> World:
     cells = dict(zip(map(cell, ranks), ranks.values(), strict=True))
-    return World("declared", cells, LANDMARKS, n_items, SCALING, **fields)
+    return World("declared", cells, LANDMARKS, n_items, GIVEN, **fields)
 
 
 def test_accuracies_have_the_mean_and_the_two_variances_that_they_are_made_of() -> None:
@@ -194,17 +195,17 @@ def claim(**fields: Any) -> Hypothesis:
 
 
 def test_the_declared_world_is_the_model_and_without_one_all_are_healthy() -> None:
-    here = declared(claim(), LANDMARKS, 500, SCALING, 0.12)
+    here = declared(claim(), LANDMARKS, 500, GIVEN, 0.12)
     assert here.name == "declared"
     assert here.cells[cell(32)] == Behaviour(0.5, 0.03)
     assert here.cells[cell(128)] == Behaviour(0.2, 0.02, 1.0)
-    without = declared(claim(model=None), LANDMARKS, 500, SCALING, 0.12)
+    without = declared(claim(model=None), LANDMARKS, 500, GIVEN, 0.12)
     assert without.name == "healthy"
     assert {b.mean for b in without.cells.values()} == {0.52}
 
 
 def test_the_other_worlds_change_what_their_names_say() -> None:
-    here = declared(claim(), LANDMARKS, 500, SCALING, 0.12)
+    here = declared(claim(), LANDMARKS, 500, GIVEN, 0.12)
     assert [w.name for w in others(claim(), here)] == ["null", "smooth", "bimodal", "pilot"]
     assert set(null(here).cells.values()) == {Behaviour(0.6, 0.02)}
     even = smooth(here).cells

@@ -1,0 +1,90 @@
+"""What batch, matching and warm-up make of a run: TRL's fields, and how many prompts it sees."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.plan import misfit, planned_base
+from harness.plan.runset import planned_run
+from harness.source import splits
+from harness.spec import Arm, DeclarationError, Protocol
+
+if TYPE_CHECKING:
+    from tests.conftest import Made
+
+
+def protocol(made: "Made", **grpo: Any) -> Protocol:
+    """Return the pocket protocol: 160 prompts, 8 an update, 8 completions each."""
+    found = made.bench().protocol
+    return found.model_copy(update={"grpo": {**found.grpo, **grpo}})
+
+
+def identity(protocol: Protocol, **factors: Any) -> dict[str, Any]:
+    arm = Arm.model_validate({"rank": 8, **factors})
+    return planned_run(planned_base("llama", protocol), arm.cell(protocol.given), 0, protocol).identity
+
+
+def test_at_equal_samples_a_batch_four_times_as_large_makes_a_quarter_of_the_updates(made: "Made") -> None:
+    shared = protocol(made)
+    plain, larger = identity(shared), identity(shared, batch=256)
+    assert larger["trainer"] == {**plain["trainer"], "per_device_train_batch_size": 256}
+    assert (larger["task"], larger["seed"]) == (plain["task"], plain["seed"])
+    assert larger["cell"] == {**plain["cell"], "batch": 256}
+
+
+def test_at_equal_updates_it_sees_four_times_the_prompts(made: "Made") -> None:
+    shared = protocol(made)
+    plain, larger = identity(shared), identity(shared, batch=256, match="updates")
+    assert larger["task"] == {**plain["task"], "training_prompts": 640}
+    task = shared.task.model_copy(update={"training_prompts": 640})
+    before, after = splits(shared.task), splits(task)
+    assert after.training[:160] == before.training
+    assert len(set(after.training)) == 640
+    assert (after.evaluation, after.validation) == (before.evaluation, before.validation)
+
+
+def test_the_protocols_own_batch_is_no_other_cell(made: "Made") -> None:
+    shared = protocol(made)
+    assert identity(shared, batch=64) == identity(shared) == identity(shared, batch=64, match="updates")
+    assert "batch" not in identity(shared)["cell"]
+
+
+def test_accumulation_reaches_a_batch_where_the_protocol_accumulates(made: "Made") -> None:
+    shared = protocol(made, per_device_train_batch_size=16, gradient_accumulation_steps=4)
+    fields = identity(shared, batch=256)["trainer"]
+    assert (fields["per_device_train_batch_size"], fields["gradient_accumulation_steps"]) == (16, 16)
+
+
+def test_sft_sees_as_many_examples_as_grpo_prompts(made: "Made") -> None:
+    assert identity(protocol(made), batch=256, algorithm="sft")["trainer"]["per_device_train_batch_size"] == 32
+
+
+def test_a_warm_up_is_one_that_the_schedule_does_not_ignore(made: "Made") -> None:
+    fields = identity(protocol(made), warmup_steps=5)["trainer"]
+    assert (fields["warmup_steps"], fields["lr_scheduler_type"]) == (5, "constant_with_warmup")
+    linear = identity(protocol(made, lr_scheduler_type="linear"), warmup_steps=5)["trainer"]
+    assert (linear["warmup_steps"], linear["lr_scheduler_type"]) == (5, "linear")
+
+
+@pytest.mark.parametrize(
+    ("factors", "why"),
+    [
+        ({"batch": 60}, "batch 60 is no multiple of the 8 completions of a prompt"),
+        ({"batch": 512}, "batch 512 takes 64 prompts an update, of which 160 are no whole number of updates"),
+        ({"batch": 6400, "match": "updates"}, "takes 16000 prompts, and 9000 are not held out"),
+        ({"batch": 256}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_batch_that_cannot_be_run_is_told(made: "Made", factors: dict[str, Any], why: str) -> None:
+    shared = protocol(made)
+    found = misfit(Arm.model_validate({"rank": 8, **factors}).cell(shared.given), shared)
+    assert why in found
+    assert bool(found) == bool(why)
+
+
+def test_a_misfit_is_a_mistake_of_the_hypothesis(made: "Made") -> None:
+    made.declare("hypotheses/live.yaml", made.claim_text.replace("{rank: [8", "{batch: [60], rank: [8"))
+    with pytest.raises(DeclarationError) as told:
+        made.bench().hypotheses(["live"])
+    assert "cannot run: batch 60 is no multiple of the 8 completions of a prompt. Change the arm." in str(told.value)
