@@ -1,15 +1,20 @@
-"""What `test`, `run` and `pilot` share: executing with progress, and how failures are told."""
+"""What `test`, `run`, `verdict` and `pilot` share: executing with progress, cards beside their rivals, failures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.beside import beside
 from harness.campaign.execution import Progress
 from harness.cli.session import Session
 from harness.execute import LocalExecutor
 from harness.plan import PlannedBase, RunSet
+from harness.publish.card import card
 from harness.record.adopted import AdoptedTable, adopted
+from harness.record.verdict import Verdict
+from harness.record.verdict_files import as_json
 from harness.spec import Hypothesis
 
 FAILED = 1
@@ -44,6 +49,23 @@ def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None, n
         return []
     with ShownProgress(quiet=session.quiet) as shown:
         return bench.execute(runs, lambda: executor(session, workers), shown.show, note)
+
+
+def as_shown(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as --json prints it."""
+    return {**as_json(verdict), "passed": verdict.passed}
+
+
+def shown(bench: Bench, claims: Sequence[Verdict], verdicts: Sequence[Verdict]) -> tuple[list[dict[str, Any]], str]:
+    """Return the claims' verdicts as --json prints them and as cards, each beside its rivals' among `verdicts`."""
+    said: list[dict[str, Any]] = []
+    cards: list[str] = []
+    for verdict in claims:
+        others = beside(bench, verdict, verdicts)
+        rivals = {rival.rival.hypothesis: rival.outcome and str(rival.outcome) for rival in others.rivals}
+        said.append({**as_shown(verdict), "rivals": rivals, "stands": others.stands})
+        cards.append(card(verdict, others))
+    return said, "\n\n".join(cards)
 
 
 def tell_failures(failed: Mapping[str, str]) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.beside import with_rivals
 from harness.campaign.looks import due
 from harness.campaign.verdicts import subjects, verdict_on
-from harness.cli.campaign import FAILED, asked, execute, tell_failures
+from harness.cli.campaign import FAILED, as_shown, asked, execute, shown, tell_failures
 from harness.cli.campaign import models as named_models
 from harness.cli.session import (
     Session,
@@ -19,10 +20,8 @@ from harness.cli.session import (
     workers_option,
 )
 from harness.plan import PlannedBase
-from harness.publish.card import card
 from harness.record.adopted import AdoptedTable
 from harness.record.verdict import Outcome, Verdict
-from harness.record.verdict_files import as_json
 from harness.spec import Hypothesis
 
 INTEGRITY = 3
@@ -37,6 +36,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 @models_option
 @workers_option
 @explore_option
+@click.option("--no-rivals", is_flag=True, help="Leave the rivals of the claims out.")
 @click.option("--no-run", is_flag=True, help="Decide on the runs that exist; execute none.")
 @click.option("--gate", is_flag=True, help="Exit 0 supported, 10 refuted, 11 inconclusive, 12 untested.")
 @output_options
@@ -48,16 +48,18 @@ def command(
     models: tuple[str, ...],
     workers: int | None,
     explore: bool,
+    no_rivals: bool,
     no_run: bool,
     gate: bool,
 ) -> int:
-    """Run what the claims NAME need on each base, decide, and print their verdict cards.
+    """Run what the claims NAME and their rivals need on each base, decide, and print the claims' verdict cards.
 
     Runs come look by look, until every prediction is settled. What exists is not run again: repeating the command
     resumes, and a finished one only prints. --models also takes the names of adopted tables (`harness runs import`).
     """
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
-    hypotheses = asked(bench, names)
+    claims = asked(bench, names)
+    hypotheses = claims if no_rivals else with_rivals(bench, claims)
     bases, tables = named_models(session, bench, models)
     if bases:
         bench.check_bases(hypotheses, bases)
@@ -79,10 +81,12 @@ def command(
     ]
     if bases and not executed and not no_run and not bench.failed:
         session.note("no run executed: every prediction is settled")
-    said = [{**as_json(verdict), "passed": verdict.passed} for verdict in verdicts]
-    cards = _cards(verdicts) or "no verdict: no base was made"
-    session.emit({"verdicts": said, "executed": executed, "failed": bench.failed}, cards)
-    return _status(session, verdicts, bench, gate=gate)
+    asked_for = [verdict for verdict in verdicts if verdict.hypothesis in claims]
+    said, cards = shown(bench, asked_for, verdicts)
+    others = [as_shown(verdict) for verdict in verdicts if verdict.hypothesis not in claims]
+    stage = {"verdicts": said, "rivals": others, "executed": executed, "failed": bench.failed}
+    session.emit(stage, cards or "no verdict: no base was made")
+    return _status(session, asked_for, bench, gate=gate)
 
 
 def _look_by_look(
@@ -119,10 +123,6 @@ def _status(session: Session, verdicts: list[Verdict], bench: Bench, *, gate: bo
     if bench.failed:
         return FAILED
     return GATE[_worst(verdicts)] if gate else 0
-
-
-def _cards(verdicts: list[Verdict]) -> str:
-    return "\n\n".join(card(verdict) for verdict in verdicts)
 
 
 def _worst(verdicts: list[Verdict]) -> Outcome:

@@ -1,10 +1,13 @@
 """`harness verdict`: stored verdicts, no computation."""
 
+from typing import Any
+
 import click
 
+from harness.campaign.bench import Bench
+from harness.cli.campaign import shown
 from harness.cli.session import Session, output_options, pass_session
-from harness.publish.card import card
-from harness.record.verdict_files import as_json, latest
+from harness.record.verdict_files import latest
 
 
 @click.command()
@@ -13,10 +16,16 @@ from harness.record.verdict_files import as_json, latest
 @pass_session
 def command(session: Session, names: tuple[str, ...]) -> int:
     """Print the newest stored verdict of each claim NAME (all without one) on each base and protocol."""
-    verdicts = [verdict for verdict in latest(session.store) if not names or verdict.hypothesis in names]
+    stored = list(latest(session.store))
+    verdicts = [verdict for verdict in stored if not names or verdict.hypothesis in names]
     if absent := [name for name in names if name not in {verdict.hypothesis for verdict in verdicts}]:
         raise click.ClickException(f"no verdict on {absent[0]} is stored. `harness test {absent[0]}` makes one.")
-    said = [{**as_json(verdict), "passed": verdict.passed} for verdict in verdicts]
-    text = "\n\n".join(card(verdict) for verdict in verdicts) or "no verdict is stored yet"
-    session.emit({"verdicts": said}, text)
+    said: list[dict[str, Any]] = []
+    cards: list[str] = []
+    for verdict in verdicts:
+        bench = Bench(session.shelf, session.store, verdict.protocol)
+        one, text = shown(bench, [verdict], stored)
+        said += one
+        cards.append(text)
+    session.emit({"verdicts": said}, "\n\n".join(cards) or "no verdict is stored yet")
     return 0

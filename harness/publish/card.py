@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from harness.campaign.beside import Beside, ReportedSaid, RivalSaid
+from harness.campaign.standing import FOR
 from harness.publish.numbers import estimate, short
 from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Verdict
 
@@ -15,20 +17,23 @@ HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
 """What a heading says of an outcome; all others are OPEN."""
 EXPECTED = ("not executed", "not in the table")
 """Reasons for a missing run that are counted, not listed."""
+NOTHING = Beside()
 WIDTH = 112
 LABEL = 12
 OUTCOME = 13
 """Columns kept on the right for a prediction's outcome."""
 
 
-def card(verdict: Verdict) -> str:
+def card(verdict: Verdict, beside: Beside = NOTHING) -> str:
     """Return the card's text, without a line break at its end."""
-    return "\n".join(_lines(verdict))
+    return "\n".join(_lines(verdict, beside))
 
 
-def _lines(verdict: Verdict) -> Iterator[str]:
+def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     label = "confirmatory" if verdict.registered.confirmatory else "exploratory"
     left = f"{verdict.hypothesis}  {HEADING.get(verdict.outcome, 'OPEN')}  {verdict.outcome}"
+    if beside.reproduced_by and verdict.outcome in FOR:
+        left += f"; {_and(beside.reproduced_by)} would give the same"
     yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
     yield from _block("claim", verdict.claim)
     yield from _blocks("recipe", verdict.recipe)
@@ -37,9 +42,33 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             yield from _prediction(role if i == 0 else "", prediction)
     yield from _blocks("direction", verdict.directions)
     yield from _blocks("context", context(verdict))
+    for i, rival in enumerate(beside.rivals):
+        yield from _rival("rivals" if i == 0 else "", rival)
+    yield from _blocks("reported", [_reported(said) for said in beside.reported])
     yield from _block("reading", verdict.reading)
+    yield from _block("stands", beside.stands)
     yield from _blocks("integrity", integrity(verdict))
     yield from _block("not shown", "; ".join(verdict.not_shown) or "nothing declared")
+
+
+def _rival(label: str, said: RivalSaid) -> Iterator[str]:
+    """Yield a rival's cause with its outcome, and its primary predictions with theirs."""
+    room = WIDTH - OUTCOME
+    outcome = "no verdict" if said.outcome is None else str(said.outcome)
+    for i, line in enumerate(_block(label, f"{said.rival.explains} ({said.rival.hypothesis})", room)):
+        yield f"{line:<{room}} {outcome}" if i == 0 else line
+    for prediction in said.verdict.predictions if said.verdict else ():
+        if prediction.role == "primary":
+            yield from _block("", f"  {prediction.statement} {prediction.outcome}: {prediction.detail}")
+
+
+def _reported(said: ReportedSaid) -> str:
+    """Return what others reported, by whom, and what the same cell has here."""
+    of = said.reported
+    spread = "" if of.spread is None else f" +- {short(of.spread)}"
+    what = of.result if of.value is None else f"{short(of.value)}{spread}"
+    here = "" if of.arm is None else f"; here {short(said.here)}" if said.here is not None else "; not run here"
+    return f"{of.setting}: {what} ({of.source}){here}"
 
 
 def context(verdict: Verdict) -> list[str]:
@@ -105,6 +134,10 @@ def _estimates(estimates: Sequence[Estimate]) -> Iterator[str]:
         names = [said.name for said in group]
         each = "each " if len(names) > 1 else ""
         yield f"{_joined(names)}: {each}{text}, {each}{runs} runs"
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """From a YAML file to a declaration, or to every mistake in it at once, each with file, line, field and remedy."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,16 +27,20 @@ class DeclarationError(ValueError):
 
 
 def load_hypothesis(
-    path: Path, shown: str, measures: Mapping[str, MeasureHead] | None = None, code_root: Path | None = None
+    path: Path,
+    shown: str,
+    measures: Mapping[str, MeasureHead] | None = None,
+    code_root: Path | None = None,
+    rivals: Collection[str] | None = None,
 ) -> Hypothesis:
     """Return the hypothesis in `path`, called `shown` in messages; raise DeclarationError with all its mistakes.
 
     With `measures`, every prediction's measure must be one of them. Code that it names must be in `code_root`; without
-    one, naming code is a mistake.
+    one, naming code is a mistake. With `rivals`, those that it names must be among them.
     """
 
     def check(raw: Mapping[str, Any]) -> list[Problem]:
-        return [*hypothesis_checks.check(raw, measures), *code.problems(raw, code_root)]
+        return [*hypothesis_checks.check(raw, measures, rivals), *code.problems(raw, code_root)]
 
     return _load(path, shown, Hypothesis, check)
 

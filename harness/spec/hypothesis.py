@@ -2,14 +2,16 @@
 
 A hypothesis names no model, task or learning rate: those belong to the protocol, so that one declaration runs at
 every scale. Its primary predictions form a conjunction (`combine: all`) or a disjunction (`any`); auxiliary ones speak
-for themselves; exploratory ones are never supported or refuted, only suggestive.
+for themselves; exploratory ones are never supported or refuted, only suggestive. Rivals are tested beside the claim,
+and reported results are shown beside it; neither changes its verdict.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.spec.declared import Declared
+from harness.spec.beside import Reported, Rival
+from harness.spec.declared import Declared, unset
 from harness.spec.design import Design
 from harness.spec.model import Model
 from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
@@ -27,6 +29,8 @@ class Hypothesis(Declared):
     design: Design = Design()
     model: Model | None = None
     predictions: Annotated[tuple[Prediction, ...], Field(min_length=1)]
+    rivals: Annotated[tuple[Rival, ...], Field(max_length=16, exclude_if=unset(()))] = ()
+    reported: Annotated[tuple[Reported, ...], Field(max_length=64, exclude_if=unset(()))] = ()
     not_shown: tuple[Sentence, ...] = ()
 
     def primary(self) -> tuple[Prediction, ...]:

@@ -4,7 +4,7 @@ Works on the raw mapping and skips what does not validate, so that these mistake
 """
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from harness.spec.declared import Declared
 from harness.spec.design import Design, check_looks
 from harness.spec.hypothesis import shared_levels
 from harness.spec.measure import Grain, MeasureHead, bounded_among, head_of, split
+from harness.spec.messages import nearest, unknown
 from harness.spec.model import Model
 from harness.spec.prediction import (
     Association,
@@ -36,10 +37,15 @@ D = TypeVar("D", bound=Declared)
 _PREDICTION: TypeAdapter[Prediction] = TypeAdapter(Prediction)
 
 
-def check(raw: Mapping[str, Any], measures: Mapping[str, MeasureHead] | None = None) -> list[Problem]:
+def check(
+    raw: Mapping[str, Any],
+    measures: Mapping[str, MeasureHead] | None = None,
+    rivals: Collection[str] | None = None,
+) -> list[Problem]:
     """Return the mistakes that cross fields: repeated ids, no primary prediction, unreachable regions, and others.
 
-    With `measures`, those in reach by name, a prediction on another one, or on one of the wrong grain, is a mistake.
+    With `measures`, those in reach by name, a prediction on another one, or on one of the wrong grain, is a mistake;
+    with `rivals`, the hypotheses that may be named as rivals, so is any other.
     """
     written = items(raw.get("predictions"))
     roles = [mapping(item).get("role") for item in written]
@@ -50,6 +56,8 @@ def check(raw: Mapping[str, Any], measures: Mapping[str, MeasureHead] | None = N
     parsed = {i: p for i, item in enumerate(written) if (p := _parsed(item)) is not None}
     if measures is not None:
         problems += [problem for i, p in parsed.items() for problem in _measure(i, p, measures)]
+    if rivals is not None:
+        problems += _rivals(items(raw.get("rivals")), rivals)
     problems += [problem for i, p in parsed.items() for problem in _circular(i, p)]
     bounded = bounded_among(measures or {}, (getattr(p, "measure", "accuracy") for p in parsed.values())) | {"accuracy"}
     problems += [problem for i, p in parsed.items() for problem in _impossible(i, p, bounded)]
@@ -115,6 +123,16 @@ def _combined(index: int, prediction: Prediction, design: Design) -> list[Proble
         )
         return [Problem(("predictions", index, "strata"), rule)]
     return []
+
+
+def _rivals(written: list[Any], known: Collection[str]) -> list[Problem]:
+    problems: list[Problem] = []
+    for i, item in enumerate(written):
+        name = mapping(item).get("hypothesis")
+        if isinstance(name, str) and name not in known:
+            rule = unknown(f"{shown(name)} is no other hypothesis here", nearest(name, sorted(known)))
+            problems.append(Problem(("rivals", i, "hypothesis"), rule))
+    return problems
 
 
 def _circular(index: int, prediction: Prediction) -> list[Problem]:

@@ -99,7 +99,7 @@ class Shelf:
                     rule = f"no command can name it. Call it NAME{SUFFIX[kind]}, in lower-case letters, digits, dashes."
                     raise DeclarationError([f"{kind}/{file.name}:1 file: {rule}"])
             if path.parent == (folder / "hypotheses").resolve():
-                return load_hypothesis(path, f"hypotheses/{file.name}", self.measures(), self.code_root)
+                return self._hypothesis(path, f"hypotheses/{file.name}")
             if path.parent == (folder / "runs").resolve():
                 return load_protocol(path, f"runs/{file.name}", self.code_root)
         rule = "lies in no hypotheses/ or runs/ folder of this project or the shipped shelf. Move it there."
@@ -108,7 +108,11 @@ class Shelf:
     def hypothesis(self, name: str) -> Hypothesis:
         """Return the declared hypothesis; raise DeclarationError with every mistake in its file."""
         path = self.path("hypotheses", name)
-        return load_hypothesis(path, self.shown(path), self.measures(), self.code_root)
+        return self._hypothesis(path, self.shown(path))
+
+    def _hypothesis(self, path: Path, shown: str) -> Hypothesis:
+        others = [name for name in self.names("hypotheses") if name != path.stem]
+        return load_hypothesis(path, shown, self.measures(), self.code_root, others)
 
     def protocol(self, name: str) -> Protocol:
         """Return the declared protocol; raise DeclarationError with every mistake in its file."""
