@@ -18,6 +18,8 @@ COMMANDS = {
     "pilot": "Run the protocol's pilot and apply its rule.",
     "list": "List what is declared.",
     "show": "Show a declaration with its implicit defaults marked.",
+    "new": "Begin a hypothesis from another one.",
+    "schema": "The JSON Schema of a declaration, for editors.",
     "validate": "Report every mistake in declarations, with file and line.",
     "register": "Freeze claims before their data, or amend them.",
     "diagnose": "Simulate how often a claim comes out right and wrong.",

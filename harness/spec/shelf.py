@@ -51,7 +51,7 @@ class Shelf:
 
     def path(self, kind: Kind, name: str) -> Path:
         """Return the file of that name; raise DeclarationError where there is none or the name is no plain word."""
-        if not _nameable(name + SUFFIX[kind], kind):
+        if not nameable(name + SUFFIX[kind], kind):
             rule = f"{name!r} is no name of a file in {kind}/. Use lower-case letters, digits, dots and dashes."
             raise DeclarationError([rule])
         for folder in self.folders:
@@ -95,7 +95,7 @@ class Shelf:
         path = file.resolve()
         for folder in self.folders:
             for kind in ("hypotheses", "runs"):
-                if path.parent == (folder / kind).resolve() and not _nameable(path.name, kind):
+                if path.parent == (folder / kind).resolve() and not nameable(path.name, kind):
                     rule = f"no command can name it. Call it NAME{SUFFIX[kind]}, in lower-case letters, digits, dashes."
                     raise DeclarationError([f"{kind}/{file.name}:1 file: {rule}"])
             if path.parent == (folder / "hypotheses").resolve():
@@ -120,7 +120,8 @@ class Shelf:
         return load_protocol(path, self.shown(path), self.code_root)
 
 
-def _nameable(file: str, kind: Kind) -> bool:
+def nameable(file: str, kind: Kind) -> bool:
+    """Return whether a command can name a file of this name in the folder of a kind."""
     name = file.removesuffix(SUFFIX[kind])
     return name != file and NAME.fullmatch(name) is not None and ".." not in name
 
