@@ -80,6 +80,8 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         "runs": ["runs", "list"],
         "rebuild": ["db", "rebuild"],
         "path": ["db", "path"],
+        "new": ["new", "another", "--like", "live"],
+        "schema": ["schema"],
         "query": ["db", "query", "SELECT run_id, rank FROM run ORDER BY ALL"],
     }
     said = {name: harness(*line, "--json") for name, line in lines.items()}

@@ -19,7 +19,7 @@ Call = Callable[..., Any]
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["test", "nowhere"], "'nowhere' is not declared in hypotheses/. Known here: live, rank-collapse, "),
+        (["test", "nowhere"], "'nowhere' is not declared in hypotheses/. Known here: batch-non-rescue, "),
         (["plan", "nowhere"], "'nowhere' is not declared in hypotheses/"),
         (["run", "live", "nowhere"], "'nowhere' is not declared in hypotheses/"),
         (["register", "live", "nowhere"], "'nowhere' is not declared in hypotheses/"),
