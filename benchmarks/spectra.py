@@ -23,8 +23,8 @@ That suits Lanczos: where only 4 spikes were above the bulk, the top 16 took hun
 Peaks are VmHWM of fresh processes (Linux); "above" is less the peak of one that imports torch and does nothing.
 WeightWatcher lies in this environment, or in an environment or a `pip install --target` folder that is named.
 
-Ratios to svdvals at 4096 hang on the machine: on one whose cache holds the whole matrix (64 MiB), svdvals took a quarter
-of the time, and the goals of rows 2 to 5 were out of reach (LOG.md).
+Ratios to svdvals at 4096 hang on the machine: on one whose cache holds the whole matrix (64 MiB), svdvals took a
+quarter of the time, and the goals of rows 2 to 5 were out of reach (LOG.md).
 
 Not covered: several threads, real weights, cold disks. On a GPU rows 1 to 5 have goals for errors only.
 Ends with 1 if a goal is missed; what could not be measured is said, and is neither met nor missed.
