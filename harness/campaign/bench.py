@@ -14,6 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.execute import Executor
@@ -70,7 +72,13 @@ class Bench:
         """Return a mistake for each arm that the protocol cannot run, and for each two that it makes one cell."""
         lines: list[str] = []
         for i, prediction in enumerate(hypothesis.predictions):
-            cells = [(key, arm.cell(self.protocol.given), arm.where) for key, arm in prediction.arms().items()]
+            try:
+                cells = [(key, arm.cell(self.protocol.given), arm.where) for key, arm in prediction.arms().items()]
+            except ValidationError as error:  # an adapter that does not take the protocol's scaling
+                why = error.errors()[0]["msg"].removeprefix("Value error, ")
+                rule = f"under protocol {self.protocol_name}, an arm cannot run: {why}"
+                lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}")
+                continue
             for key, cell, _ in cells:
                 if why := misfit(cell, self.protocol):
                     rule = f"under protocol {self.protocol_name}, {key} cannot run: {why}. Change the arm."

@@ -150,6 +150,12 @@ class GraLora(_Scaled):
     method: Literal["gralora"]
     blocks: Count = 2
 
+    @model_validator(mode="after")
+    def _has_that_scaling(self) -> "GraLora":
+        if isinstance(self.scaling, RankStabilised):
+            raise FieldError("scaling", "GraLoRA in PEFT has no rank-stabilised form. Use another policy.")
+        return self
+
 
 class Oft(_Adapter):
     """Rotation of the outputs in blocks of `block_size` (Qiu et al. 2023, arXiv 2306.07280)."""

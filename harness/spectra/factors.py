@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from harness.spectra.adapter_config import AdapterConfig
-from harness.spectra.checkpoint import Checkpoint, CheckpointError
+from harness.spectra.checkpoint import FLOATS, Checkpoint, CheckpointError
 from harness.spectra.dora import Dora
 from harness.spectra.lora import LowRank
 from harness.spectra.quanta import Quanta
@@ -68,6 +68,10 @@ class Factors:
         for part, other in ((a_part, b_part), (b_part, a_part)):
             if part not in self.parts:
                 raise self._error(f"{other} without {part}", "Save the adapter again")
+        for part in (a_part, b_part):
+            if (stored := self.weights.dtype(self.parts[part])) not in FLOATS.values():
+                rule = f"{part} is stored as {stored}, which holds codes and not the numbers themselves"
+                raise self._error(rule, "Name an adapter that is not quantised")
         a, b = self.weights.tensor(self.parts[a_part]), self.weights.tensor(self.parts[b_part])
         if a.dim() != 2 or b.dim() != 2 or b.shape[1] != a.shape[0]:
             rule = f"{b_part} {tuple(b.shape)} and {a_part} {tuple(a.shape)} share no rank"

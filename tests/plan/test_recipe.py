@@ -88,3 +88,13 @@ def test_a_misfit_is_a_mistake_of_the_hypothesis(made: "Made") -> None:
     with pytest.raises(DeclarationError) as told:
         made.bench().hypotheses(["live"])
     assert "cannot run: batch 60 is no multiple of the 8 completions of a prompt. Change the arm." in str(told.value)
+
+
+@pytest.mark.parametrize("method", ["adalora", "gralora"])
+def test_an_adapter_without_the_protocols_scaling_is_a_mistake_and_no_traceback(made: "Made", method: str) -> None:
+    scaling = "{policy: rank_stabilised, alpha: 16}"
+    made.declare("runs/bench.yaml", made.protocol_text.replace("{policy: proportional, factor: 2.0}", scaling))
+    claim = made.claim_text.replace("{rank: [8, 16]}", f"{{adapter: [{{method: {method}, rank: 8}}]}}")
+    made.declare("hypotheses/live.yaml", claim)
+    with pytest.raises(DeclarationError, match=r"an arm cannot run: .* in PEFT has no rank-stabilised form"):
+        made.bench().hypotheses(["live"])

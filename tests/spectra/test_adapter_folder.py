@@ -411,3 +411,13 @@ def test_a_quanta_folder_that_does_not_fit_is_told(damage: Callable[[Path], Any]
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=told):
         list(updates(tmp_path))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+def test_quantised_factors_are_codes_and_no_update(dtype: torch.dtype, tmp_path: Path) -> None:
+    saved(peft.LoraConfig(r=2, target_modules=["q_proj"]), tmp_path)
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    name = next(name for name in tensors if "lora_A" in name)
+    save_file({**tensors, name: tensors[name].to(dtype)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="which holds codes and not the numbers themselves"):
+        list(updates(tmp_path))
