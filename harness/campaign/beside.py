@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.campaign.bench import Bench
-from harness.campaign.standing import FOR, standing
+from harness.campaign.standing import standing
 from harness.record.verdict import Outcome, Verdict
 from harness.spec import DeclarationError, Hypothesis
 from harness.spec.beside import Reported, Rival
@@ -46,7 +46,7 @@ class Beside:
     @property
     def reproduced_by(self) -> tuple[str, ...]:
         """Names of the rivals that hold."""
-        return tuple(said.rival.hypothesis for said in self.rivals if said.outcome in FOR)
+        return tuple(said.rival.hypothesis for said in self.rivals if said.outcome is Outcome.SUPPORTED)
 
 
 def with_rivals(bench: Bench, hypotheses: Mapping[str, Hypothesis]) -> dict[str, Hypothesis]:
@@ -60,9 +60,12 @@ def with_rivals(bench: Bench, hypotheses: Mapping[str, Hypothesis]) -> dict[str,
 
 
 def beside(bench: Bench, verdict: Verdict, verdicts: Sequence[Verdict]) -> Beside:
-    """Return what stands beside `verdict`, among `verdicts` its rivals'; nothing where it is no longer declared."""
+    """Return what stands beside `verdict`, among `verdicts` its rivals'; nothing where it is no longer declared.
+
+    Nor where its protocol is not, or has changed so that it cannot run the cells any more.
+    """
     try:
-        hypothesis = bench.shelf.hypothesis(verdict.hypothesis)
+        hypothesis = bench.hypotheses([verdict.hypothesis])[verdict.hypothesis]
     except DeclarationError:
         return Beside()
     place = (verdict.base_id, verdict.protocol)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from harness.campaign.bench import Bench
 from harness.record.adopted import Row
-from harness.spec import Cell, DeclarationError
+from harness.spec import Arm, Cell, DeclarationError
 from harness.spec.measure import head_of
 from harness.spec.place import written as location
 from harness.spec.problem import dotted
@@ -163,14 +163,12 @@ def _cell(bench: Bench, row: Row, place: str, mistakes: list[str]) -> Cell | Non
         "adapter": {"method": row.get("method") or "lora", "rank": row.get("rank"), "scaling": scaling},
         "learning_rate_scale": 1.0 if row.get("learning_rate_scale") is None else row["learning_rate_scale"],
     }
-    written |= {key: row[key] for key in ("match", "warmup_steps") if row.get(key) is not None}
-    if row.get("batch") not in (None, bench.protocol.given.batch):
-        written["batch"] = row["batch"]
+    written |= {key: row[key] for key in ("batch", "match", "warmup_steps") if row.get(key) is not None}
     try:
-        return Cell.model_validate(written, strict=False)
+        return Arm.model_validate(written, strict=False).cell(bench.protocol.given)
     except ValidationError as error:
         first = error.errors()[0]
-        where = dotted(location(Cell, first["loc"])[0])
+        where = dotted(location(Arm, first["loc"])[0])
         mistakes.append(f"{place} {where}: {first['input']!r} names no cell: {first['msg']}. Mend the row.")
         return None
 

@@ -63,7 +63,8 @@ def shown(bench: Bench, claims: Sequence[Verdict], verdicts: Sequence[Verdict]) 
     for verdict in claims:
         others = beside(bench, verdict, verdicts)
         rivals = {rival.rival.hypothesis: rival.outcome and str(rival.outcome) for rival in others.rivals}
-        said.append({**as_shown(verdict), "rivals": rivals, "stands": others.stands})
+        reported = [{**one.reported.model_dump(mode="json"), "here": one.here} for one in others.reported]
+        said.append({**as_shown(verdict), "rivals": rivals, "stands": others.stands, "reported": reported})
         cards.append(card(verdict, others))
     return said, "\n\n".join(cards)
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from harness.campaign.beside import Beside, ReportedSaid, RivalSaid
-from harness.campaign.standing import FOR
 from harness.publish.numbers import estimate, short
 from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Verdict
 
@@ -32,7 +31,7 @@ def card(verdict: Verdict, beside: Beside = NOTHING) -> str:
 def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     label = "confirmatory" if verdict.registered.confirmatory else "exploratory"
     left = f"{verdict.hypothesis}  {HEADING.get(verdict.outcome, 'OPEN')}  {verdict.outcome}"
-    if beside.reproduced_by and verdict.outcome in FOR:
+    if beside.reproduced_by and verdict.outcome is Outcome.SUPPORTED:
         left += f"; {_and(beside.reproduced_by)} would give the same"
     yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
     yield from _block("claim", verdict.claim)

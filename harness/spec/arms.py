@@ -72,8 +72,7 @@ class Arm(Declared):
     @model_validator(mode="after")
     def _one_update(self) -> "Arm":
         _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
-        if self.match == "updates" and self.batch is None:
-            raise FieldError("match", "updates are matched against the protocol's batch. Declare another batch.")
+        _matched(self.match == "updates", self.batch is not None)
         return self
 
     def cell(self, given: Given) -> Cell:
@@ -116,6 +115,7 @@ class Arms(Declared):
     @model_validator(mode="after")
     def _one_update(self) -> "Arms":
         _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
+        _matched("updates" in self.match, self.batch is not None)
         return self
 
     def size(self) -> int:
@@ -163,6 +163,12 @@ def _one_of(rank: bool, adapter: bool, scaling: bool) -> None:
         raise FieldError("adapter", "declared beside rank, which is LoRA's. Put the rank into the adapter.")
     if scaling and not rank:
         raise FieldError("scaling", "declared beside adapter, which has its own. Put it into the adapter.")
+
+
+def _matched(updates: bool, batch: bool) -> None:
+    """Raise FieldError where updates are matched without another batch."""
+    if updates and not batch:
+        raise FieldError("match", "updates are matched against the protocol's batch. Declare another batch.")
 
 
 def different(**arms: Arm) -> None:

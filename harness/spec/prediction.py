@@ -5,6 +5,7 @@ positively, so such a prediction could not come out both ways. The run is the un
 problem: more problems do not replace runs.
 """
 
+from abc import abstractmethod
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -51,9 +52,9 @@ class Predicted(Declared):
     alpha: Annotated[float, Field(ge=1e-6, le=0.1)] = 0.05
     unit: Literal["run"] = "run"
 
+    @abstractmethod
     def arms(self) -> dict[str, Arm]:
         """Return the arms that are compared, by the names used in estimates and cards."""
-        raise NotImplementedError(f"{type(self).__name__} names no arms")
 
     def cells(self, given: Given) -> dict[str, Cell]:
         """Return the cells of `arms` with what the protocol gives."""

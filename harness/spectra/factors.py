@@ -68,11 +68,7 @@ class Factors:
         for part, other in ((a_part, b_part), (b_part, a_part)):
             if part not in self.parts:
                 raise self._error(f"{other} without {part}", "Save the adapter again")
-        for part in (a_part, b_part):
-            if (stored := self.weights.dtype(self.parts[part])) not in FLOATS.values():
-                rule = f"{part} is stored as {stored}, which holds codes and not the numbers themselves"
-                raise self._error(rule, "Name an adapter that is not quantised")
-        a, b = self.weights.tensor(self.parts[a_part]), self.weights.tensor(self.parts[b_part])
+        a, b = self._tensor(a_part), self._tensor(b_part)
         if a.dim() != 2 or b.dim() != 2 or b.shape[1] != a.shape[0]:
             rule = f"{b_part} {tuple(b.shape)} and {a_part} {tuple(a.shape)} share no rank"
             raise self._error(rule, "Save the adapter again")
@@ -101,7 +97,7 @@ class Factors:
         return found
 
     def _adaptive(self, b: torch.Tensor, a: torch.Tensor) -> LowRank:
-        e = self.weights.tensor(self._part("lora_E"))
+        e = self._tensor("lora_E")
         if e.numel() != a.shape[0]:
             rule = f"lora_E {tuple(e.shape)} and lora_A {tuple(a.shape)} share no rank"
             raise self._error(rule, "Save the adapter again")
@@ -124,7 +120,7 @@ class Factors:
         return LowRank(torch.cat([b, -b0], dim=1), torch.cat([a, a0]), multiplier)
 
     def _dora(self, found: LowRank, base: Checkpoint, name: str) -> Dora:
-        magnitude = self.weights.tensor(self._part("lora_magnitude_vector")).flatten()
+        magnitude = self._tensor("lora_magnitude_vector").flatten()
         if magnitude.numel() != found.rows:
             rule = f"lora_magnitude_vector has {magnitude.numel()} entries for {found.rows} outputs"
             raise self._error(rule, "Save the adapter again")
@@ -136,6 +132,9 @@ class Factors:
         name = f"{self.module}.weight"
         if name not in base.names():
             raise CheckpointError(f"{base.path}: no {name}, which the adapter changes. {_OWN_BASE}")
+        if (kept := base.dtype(name)) not in FLOATS.values():
+            rule = f"{name} is stored as {kept}, which holds codes and not the numbers themselves"
+            raise CheckpointError(f"{base.path}: {rule}. Name a base that is not quantised.")
         stored = base.shape(name)
         if (stored[::-1] if transposed and self.config.on("fan_in_fan_out") else stored) != shape:
             rule = f"{name} is {stored}, and the adapter's update {shape}"
@@ -146,10 +145,13 @@ class Factors:
         """Return a stored weight with the outputs first."""
         return weight.T if self.config.on("fan_in_fan_out") else weight
 
-    def _part(self, part: str) -> str:
+    def _tensor(self, part: str) -> torch.Tensor:
         if part not in self.parts:
             raise self._error(f"no {part}", "Save the adapter again")
-        return self.parts[part]
+        if (stored := self.weights.dtype(self.parts[part])) not in FLOATS.values():
+            rule = f"{part} is stored as {stored}, which holds codes and not the numbers themselves"
+            raise self._error(rule, "Name an adapter that is not quantised")
+        return self.weights.tensor(self.parts[part])
 
     def _error(self, rule: str, remedy: str) -> CheckpointError:
         return CheckpointError(f"{self.weights.path}: {self.module}: {rule}. {remedy}.")

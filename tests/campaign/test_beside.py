@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.campaign.beside import beside, with_rivals
+from harness.campaign.beside import Beside, beside, with_rivals
 from harness.campaign.verdicts import verdict_on
 from harness.plan import PlannedRun, planned_base
 from harness.publish.card import card
@@ -97,3 +97,10 @@ def test_a_rival_that_is_not_there_is_a_mistake_with_its_line(made: "Made") -> N
     made.declare("hypotheses/live.yaml", made.claim_text + "rivals: [{hypothesis: liv, explains: nothing}]\n")
     with pytest.raises(DeclarationError, match=r'hypotheses/live.yaml:\d+ rivals\[0\].hypothesis: "liv" is no other'):
         made.bench().hypotheses(["live"])
+
+
+def test_a_verdict_whose_protocol_is_gone_stands_alone(rivalled: "Made") -> None:
+    rivalled.results(alive, "live", "rate")
+    claim, rival = verdicts(rivalled, "live", "rate")
+    (rivalled.root / "runs" / "bench.yaml").unlink()
+    assert beside(rivalled.bench(), claim, [claim, rival]) == Beside()

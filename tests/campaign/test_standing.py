@@ -30,7 +30,7 @@ S, R, OPEN = Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE
         (
             Outcome.SUGGESTIVE_FOR,
             [("a", Outcome.SUGGESTIVE_AGAINST)],
-            "Seen as claimed; what would follow from a is not seen.",
+            "Open whether it is seen; whether a would give it is open.",
         ),
     ],
 )

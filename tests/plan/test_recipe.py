@@ -98,3 +98,9 @@ def test_an_adapter_without_the_protocols_scaling_is_a_mistake_and_no_traceback(
     made.declare("hypotheses/live.yaml", claim)
     with pytest.raises(DeclarationError, match=r"an arm cannot run: .* in PEFT has no rank-stabilised form"):
         made.bench().hypotheses(["live"])
+
+
+def test_matched_updates_of_no_other_batch_are_a_mistake_of_arms_too(made: "Made") -> None:
+    made.declare("hypotheses/live.yaml", made.claim_text.replace("{rank: [8", "{match: [updates], rank: [8"))
+    with pytest.raises(DeclarationError, match="updates are matched against the protocol's batch"):
+        made.bench().hypotheses(["live"])
