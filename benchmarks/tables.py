@@ -32,7 +32,7 @@ from harness.decide.diagnosis.worlds import Drawn, World, draw
 from harness.record.adopted import adopted
 from harness.record.layout import Store
 from harness.record.verdict import Outcome, Verdict
-from harness.spec.adapter import Cell
+from harness.spec.cell import Cell
 from harness.spec.shelf import find_shelf
 
 LIMIT = 4.0

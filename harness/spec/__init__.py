@@ -1,7 +1,8 @@
 """What may be declared: hypotheses, predictions, adapters, protocols, and how a YAML file becomes one of them."""
 
-from harness.spec.adapter import AdapterSpec, Cell, Lora, Scaling
+from harness.spec.adapter import AdapterSpec, Lora, Scaling
 from harness.spec.arms import Arm, Arms, Given
+from harness.spec.cell import Cell
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.prediction import Prediction

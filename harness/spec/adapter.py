@@ -1,4 +1,4 @@
-"""What is compared: the trainable update of a frozen base, and the cell of factors that a run belongs to.
+"""What is compared: the trainable update of a frozen base.
 
 Every method is a typed spec by the names of its own literature. A method that scales its update by alpha takes the
 protocol's scaling policy unless it declares its own; the others have no such multiplier, so equal learning rates do not
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from harness.spec.canonical import digest
-from harness.spec.declared import Declared, FieldError, unset
+from harness.spec.declared import Declared, FieldError
 from harness.spec.peft_fields import check_config
 from harness.spec.scaling import (
     Constant,
@@ -25,27 +25,17 @@ from harness.spec.scaling import (
 
 __all__ = [
     "AdapterSpec",
-    "Algorithm",
-    "Batch",
-    "Cell",
     "Constant",
     "Lora",
-    "Match",
     "PositiveFloat",
     "Proportional",
     "Rank",
     "RankStabilised",
     "Scaling",
-    "WarmUp",
     "exact",
     "resolved",
 ]
 
-Algorithm = Literal["grpo", "sft"]
-Batch = Annotated[int, Field(ge=2, le=65536)]
-"""Completions an update; under SFT, as many examples as GRPO has prompts."""
-Match = Literal["samples", "updates"]
-WarmUp = Annotated[int, Field(ge=0, le=100_000)]
 Rank = Annotated[int, Field(ge=1, le=65536)]
 Count = Annotated[int, Field(ge=1, le=65536)]
 
@@ -274,35 +264,6 @@ NAMES = {
     "full": "full fine-tuning",
 }
 """Methods as their authors write them."""
-
-
-class Cell(Declared):
-    """One setting of all factors except the seed and the base: what a prediction compares.
-
-    Factors that follow the protocol are in no identity, so that cells are what they were before there were any.
-    """
-
-    algorithm: Algorithm = "grpo"
-    adapter: AdapterSpec
-    learning_rate_scale: PositiveFloat = 1.0
-    batch: Annotated[Batch | None, Field(exclude_if=unset(None))] = None
-    """Completions an update, where they are not the protocol's."""
-    match: Annotated[Match, Field(exclude_if=unset("samples"))] = "samples"
-    """What a larger batch leaves equal: the prompts that are seen, or the updates that are made."""
-    warmup_steps: Annotated[WarmUp, Field(exclude_if=unset(0))] = 0
-
-    @property
-    def rank(self) -> int | None:
-        """The adapter's declared rank; None where its method has none."""
-        return getattr(self.adapter, "rank", None)
-
-    def slug(self) -> str:
-        """Return a readable name, distinct for distinct cells."""
-        parts = [self.algorithm, self.adapter.slug()]
-        parts += [f"lrx{exact(self.learning_rate_scale)}"] if self.learning_rate_scale != 1 else []
-        parts += [f"b{self.batch}{'u' if self.match == 'updates' else ''}"] if self.batch is not None else []
-        parts += [f"w{self.warmup_steps}"] if self.warmup_steps else []
-        return "-".join(parts)
 
 
 def _short(value: Any) -> str:

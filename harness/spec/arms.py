@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.spec.adapter import AdapterSpec, Algorithm, Batch, Cell, Lora, Match, Rank, WarmUp, resolved
+from harness.spec.adapter import AdapterSpec, Lora, Rank, resolved
+from harness.spec.cell import Algorithm, Batch, Cell, Match, WarmUp
 from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.problem import shown
 from harness.spec.scaling import PositiveFloat, Proportional, Scaling, exact

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.spec.adapter import Algorithm, Cell, Rank, Scaling
+from harness.spec.adapter import Rank, Scaling
 from harness.spec.arms import Arm, Arms, Given, different, sorted_ranks
+from harness.spec.cell import Algorithm, Cell
 from harness.spec.code import CodeName
 from harness.spec.declared import Declared, FieldError
 from harness.spec.measure import is_measure

@@ -4,7 +4,8 @@ from itertools import combinations, product
 
 import pytest
 
-from harness.spec.adapter import Cell, Constant, Lora, Proportional, RankStabilised, exact
+from harness.spec.adapter import Constant, Lora, Proportional, RankStabilised, exact
+from harness.spec.cell import Cell
 
 
 @pytest.mark.parametrize(

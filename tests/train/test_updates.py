@@ -11,7 +11,8 @@ from peft import get_peft_model
 from pydantic import TypeAdapter
 
 from harness.spec import AdapterSpec, Protocol
-from harness.spec.adapter import Cell, Full, resolved
+from harness.spec.adapter import Full, resolved
+from harness.spec.cell import Cell
 from harness.spec.scaling import Proportional
 from harness.train.adapters import peft_config, weights_hash
 from harness.train.base import new_model

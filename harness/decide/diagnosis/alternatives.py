@@ -14,8 +14,8 @@ import numpy as np
 
 from harness.decide.diagnosis.worlds import ACCURACY, Behaviour, World
 from harness.decide.sample import Landmarks
-from harness.spec.adapter import Cell
 from harness.spec.arms import Given
+from harness.spec.cell import Cell
 from harness.spec.hypothesis import Hypothesis
 
 MIXED_IN = 0.2

@@ -15,7 +15,7 @@ from scipy.optimize import brentq  # pyright: ignore[reportMissingTypeStubs, rep
 from harness.decide import means
 from harness.decide.diagnosis import truth
 from harness.decide.diagnosis.worlds import Behaviour, World
-from harness.spec.adapter import Cell
+from harness.spec.cell import Cell
 from harness.spec.prediction import Association, Cliff, CollapseProbability, Contrast, Custom, Prediction
 
 REACH = 5.0

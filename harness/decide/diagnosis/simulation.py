@@ -27,7 +27,7 @@ from harness.decide.prediction import Results, at_floor, course, seen
 from harness.decide.ruling import Finding
 from harness.decide.terms import Terms
 from harness.record.verdict import Outcome, Reason
-from harness.spec.adapter import Cell
+from harness.spec.cell import Cell
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
 

@@ -15,8 +15,8 @@ from harness.decide import means
 from harness.decide.custom import Estimand, evaluated
 from harness.decide.diagnosis.worlds import NODES, Floats, World, chances, draw, sample
 from harness.record.verdict import RunLabel
-from harness.spec.adapter import Cell
 from harness.spec.arms import Arm
+from harness.spec.cell import Cell
 from harness.spec.prediction import (
     Association,
     Cliff,

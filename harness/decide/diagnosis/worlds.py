@@ -20,8 +20,8 @@ from scipy.special import expit, gammaln, ndtri  # pyright: ignore[reportMissing
 from harness.decide.associations import Unit
 from harness.decide.sample import CellSample, Landmarks
 from harness.record.verdict import RunLabel
-from harness.spec.adapter import Cell
 from harness.spec.arms import Given
+from harness.spec.cell import Cell
 from harness.spec.design import Bases
 from harness.spec.prediction import Association
 
