@@ -118,6 +118,7 @@ def verdict_on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: Ado
             subject=table.name,
             subject_id=f"table {table.sha256[:12]}",
             runs=RunSet((), ()),
+            bases=(),
             seen={table.name: seen},
             inputs=inputs,
             integrity=_integrity(bench, name, hypothesis, table, found),
@@ -181,6 +182,7 @@ def _observed(bench: Bench, hypothesis: Hypothesis, said: Contents) -> tuple[Obs
     lacking = without_value(hypothesis.predictions, given, runs)
     seen = Observed(
         landmarks=landmarks,
+        given=given,
         n_items=said.n_items,
         runs=tuple(runs) if not said.lacking else (),
         reached=reached,

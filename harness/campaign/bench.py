@@ -19,14 +19,16 @@ from pydantic import ValidationError
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.execute import Executor
-from harness.plan import PlannedBase, PlannedRun, RunSet, misfit, plan, planned_base, registration_hash
+from harness.plan import PlannedBase, PlannedRun, RunSet, bases_of, misfit, plan, planned_base, registration_hash
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
 from harness.source import items_hash, splits
 from harness.source.seeds import CONFIRM, EXPLORE
-from harness.spec import DeclarationError, Hypothesis, Protocol
+from harness.spec import DeclarationError, Given, Hypothesis, Protocol
 from harness.spec.code import is_code, read
+from harness.spec.messages import nearest
+from harness.spec.protocol import AT
 from harness.spec.shelf import Shelf
 
 INDEX_EVERY = 20.0
@@ -91,10 +93,12 @@ class Bench:
 
     def bases(self, asked: Sequence[str]) -> tuple[str, ...]:
         """Return the bases asked for, or the protocol's own choice; raise DeclarationError for an unknown one."""
-        known = self.protocol.bases
-        if unknown := [name for name in asked if name not in known]:
-            rule = f"protocol {self.protocol_name} declares no base {unknown[0]!r}. Bases there: {', '.join(known)}."
-            raise DeclarationError([rule])
+        known = self.protocol.base_names()
+        if wrong := [name for name in asked if name not in known]:
+            meant = nearest(wrong[0], known)
+            rule = f"protocol {self.protocol_name} declares no base {wrong[0]!r}."
+            hint = f" Did you mean {meant}?" if meant else ""
+            raise DeclarationError([f"{rule}{hint} Bases there: {_listed(self.protocol)}."])
         return tuple(dict.fromkeys(asked)) or self.protocol.default_bases
 
     def planned_bases(self, asked: Sequence[str]) -> tuple[PlannedBase, ...]:
@@ -103,31 +107,49 @@ class Bench:
 
     def check_bases(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase]) -> None:
         """Raise DeclarationError where a design combines other bases than these."""
-        recipes = [self.protocol.bases[base.name] for base in bases]
-        strata = Counter((recipe.architecture, recipe.pretraining.budget()) for recipe in recipes)
-        here = (len({family for family, _ in strata}), len({budget for _, budget in strata}), set(strata.values()))
         lines: list[str] = []
         for name, hypothesis in hypotheses.items():
             wanted = hypothesis.design.bases
+            names = bases_of(hypothesis, self.protocol, [base.name for base in bases])
+            lines += self._without_checkpoint(name, hypothesis, names)
+            recipes = [self.protocol.base(each) for each in names]
+            strata = Counter((recipe.family, recipe.pretraining.budget()) for recipe in recipes)
+            here = (len({family for family, _ in strata}), len({budget for _, budget in strata}), set(strata.values()))
             if wanted is not None and here != (wanted.families, wanted.budgets, {wanted.seeds}):
                 said = f"{wanted.families} families x {wanted.budgets} budgets x {wanted.seeds} seeds"
                 have = f"{here[0]} x {here[1]} x {' or '.join(map(str, sorted(here[2])))}"
-                rule = f"design.bases asks for {said}, and {', '.join(base.name for base in bases)} are {have}"
+                rule = f"design.bases asks for {said}, and {', '.join(names)} are {have}"
                 lines.append(f"hypotheses/{name}.yaml: {rule}. Name others with --models, or change the design.")
         if lines:
             raise DeclarationError(lines)
+
+    def _without_checkpoint(self, name: str, hypothesis: Hypothesis, bases: Sequence[str]) -> list[str]:
+        """Return a mistake for each base that lacks a checkpoint which an arm starts from."""
+        arms = (arm for prediction in hypothesis.predictions for arm in prediction.arms().values())
+        wanted = dict.fromkeys(arm.checkpoint for arm in arms if arm.checkpoint)
+        known = self.protocol.base_names()
+        lacking = ((base, point) for base in bases for point in wanted if f"{base}{AT}{point}" not in known)
+        return [
+            f"hypotheses/{name}.yaml: base {base} has no checkpoint {point!r}. Name another base."
+            for base, point in lacking
+        ]
 
     def plan(
         self,
         hypotheses: Mapping[str, Hypothesis],
         bases: Sequence[str],
         seeds: Mapping[tuple[str, str], int] | None = None,
+        given: Given | None = None,
+        blocks: Mapping[str, str] | None = None,
     ) -> RunSet:
         """Return the union of the runs that these hypotheses need, with the seeds that are theirs now.
 
-        `seeds` says how many are wanted of each prediction, by the hypothesis's name and the prediction's id.
+        `seeds` says how many are wanted of each prediction, by the hypothesis's name and the prediction's id; `given`
+        is what their arms take from the protocol, if not what it declares; `blocks` their seed blocks, if not those
+        that are theirs now.
         """
-        return plan(hypotheses, self.protocol, bases, blocks=self.blocks(tuple(hypotheses)), seeds=seeds)
+        blocks = self.blocks(tuple(hypotheses)) if blocks is None else blocks
+        return plan(hypotheses, self.protocol, bases, blocks=blocks, seeds=seeds, given=given)
 
     def blocks(self, names: Sequence[str], explore: bool = False) -> dict[str, str]:
         """Return each hypothesis's seed block; one that is not registered plans in the shelf's own."""
@@ -136,13 +158,13 @@ class Bench:
         in_force = {name: self.registration(name) for name in names}
         return {name: found.block if found else CONFIRM for name, found in in_force.items()}
 
-    def foreseen(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[str]) -> RunSet:
-        """Return the runs that these hypotheses will need once they are registered, which this does not do."""
+    def first_blocks(self, hypotheses: Mapping[str, Hypothesis]) -> dict[str, str]:
+        """Return the seed blocks that hypotheses have, or will have once they are registered."""
         blocks = self.blocks(tuple(hypotheses))
         for name, hypothesis in hypotheses.items():
             if self.registration(name) is None:
                 blocks[name] = first_block(self.store, hypothesis, self.protocol)
-        return plan(hypotheses, self.protocol, bases, blocks=blocks)
+        return blocks
 
     def base_job(self, base: PlannedBase) -> JobDirectory:
         """Return the job directory of a base."""
@@ -280,3 +302,9 @@ def _unamendable(name: str, predecessor: Registration | None, frozen: str) -> st
     if predecessor.hash == frozen:
         return f"{name}: as registered ({frozen[:12]}), so there is nothing to amend. Change the declaration first."
     return ""
+
+
+def _listed(protocol: Protocol) -> str:
+    """Return the bases of a protocol with their checkpoints: `llama (also llama@cold, llama@early-1)`."""
+    points = {name: [f"{name}{AT}{point}" for point in base.checkpoints] for name, base in protocol.bases.items()}
+    return ", ".join(f"{name} (also {', '.join(also)})" if also else name for name, also in points.items())

@@ -6,11 +6,12 @@ whose results its author could have seen. Two late declarations with the same wo
 """
 
 import json
+from dataclasses import replace
 from itertools import count
 
 from pydantic import ValidationError
 
-from harness.plan import plan, registration_hash
+from harness.plan import plan, planned_base, registration_hash
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.registration import Registration
@@ -52,5 +53,12 @@ def _begun(store: Store, hypothesis: Hypothesis, protocol: Protocol, block: str)
     """Return whether anybody ever claimed a run that the declaration plans in this block, on any base."""
     if not store.runs.is_dir():
         return False
-    runs = plan({"": hypothesis}, protocol, tuple(protocol.bases), blocks={"": block}).runs
-    return any(JobDirectory(store.runs / run.id).attempts() for run in runs)
+    made = (name for name in protocol.base_names() if (store.bases / planned_base(name, protocol).id).is_dir())
+    bases = tuple(dict.fromkeys((*protocol.bases, *made)))
+    how, usual = hypothesis.design.tuning, protocol.given
+    for rate in how.learning_rate_scales if how else (1.0,):  # whichever a tuning may have chosen
+        given = replace(usual, rates=dict.fromkeys(hypothesis.tuned(usual), rate))
+        runs = plan({"": hypothesis}, protocol, bases, blocks={"": block}, given=given).runs
+        if any(JobDirectory(store.runs / run.id).attempts() for run in runs):
+            return True
+    return False

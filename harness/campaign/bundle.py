@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.campaign.bench import Bench
-from harness.campaign.verdicts import subjects
+from harness.campaign.tuning import tuned_on
+from harness.campaign.verdicts import runs_of, subject_name, subjects
 from harness.plan import PlannedBase
 from harness.record.adopted import AdoptedTable, first_adoption
 from harness.record.job import JobDirectory
@@ -38,7 +39,7 @@ def bundle(
     Raises:
         DeclarationError: no verdict on it is stored, so nothing could be compared with.
     """
-    about = {"+".join(base.name for base in subject) for subject in subjects(hypothesis, bases) if subject}
+    about = {subject_name(subject) for subject in subjects(bench, hypothesis, bases) if subject}
     about |= {table.name for table in tables}
     verdicts = [v for v in latest(bench.store, name) if v.protocol == bench.protocol_name and v.base in about]
     if not verdicts:
@@ -124,8 +125,11 @@ def _code(bench: Bench, hypothesis: Hypothesis) -> list[str]:
 
 
 def _jobs(bench: Bench, name: str, hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> Iterator[JobDirectory]:
-    runs = bench.plan({name: hypothesis}, [base.name for base in bases])
-    jobs = [bench.base_job(base) for base in runs.bases] + [bench.run_job(run) for run in runs.runs]
+    found = [runs_of(bench, name, hypothesis, subject) for subject in subjects(bench, hypothesis, bases)]
+    found += [tuned_on(bench, name, hypothesis, base).runs for base in bases]
+    parts = {base.id: bench.base_job(base) for runs in found for base in runs.bases}
+    parts |= {run.id: bench.run_job(run) for runs in found for run in runs.runs}
+    jobs = parts.values()
     return (job for job in jobs if (job.path / "spec.json").is_file())
 
 

@@ -17,7 +17,7 @@ from harness.campaign.seeds import seeds_reached
 from harness.campaign.units import units
 from harness.decide import CellSample, Results, at_floor, combined, decide, directions, explored, summary, untested
 from harness.plan import PlannedBase, RunSet, registration_hash
-from harness.record.verdict import SCHEMA, CellSummary, PredictionVerdict, Registered, Verdict
+from harness.record.verdict import SCHEMA, CellSummary, PredictionVerdict, Registered, Tuned, Verdict
 from harness.spec import Hypothesis
 from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 from harness.spec.protocol import prompts_per_update
@@ -38,12 +38,15 @@ class Evidence:
     subject_id: str
     runs: RunSet
     """The hypothesis's own runs on the bases; empty for an adopted table."""
+    bases: tuple[PlannedBase, ...]
+    """What the verdict is about; empty for an adopted table."""
     seen: dict[str, Observed]
     """What was observed, by base."""
     inputs: str
     integrity: Integrity
     held: tuple[str, ...]
     """What was checked of the runs and holds, in words."""
+    tuned: tuple[Tuned, ...] = ()
 
     @property
     def only(self) -> Observed:
@@ -83,6 +86,7 @@ def decided(evidence: Evidence) -> Verdict:
         registered=registered,
         not_shown=hypothesis.not_shown,
         directions=directions(hypothesis.predictions, predictions),
+        tuned=evidence.tuned,
         inputs=evidence.inputs,
         software={"harness": __version__, **{name: version(name) for name in LIBRARIES}, **seen.software},
     )
@@ -107,17 +111,17 @@ def _decision(evidence: Evidence, prediction: Prediction) -> PredictionVerdict:
 def results_of(evidence: Evidence, prediction: Prediction) -> Results:
     """Return the runs of a prediction's arms, as far as they have been executed."""
     bench, hypothesis, seen = evidence.bench, evidence.hypothesis, evidence.only
-    reached = min(seeds_reached(prediction, hypothesis, bench, said.reached) for said in evidence.seen.values())
+    reached = min(seeds_reached(prediction, hypothesis, said.given, said.reached) for said in evidence.seen.values())
     if seen.once:
-        cells = prediction.cells(bench.protocol.given).values()
+        cells = prediction.cells(seen.given).values()
         reached = max(seen.reached.get(cell, 0) for cell in cells)
     floor = _floor(evidence)
     if isinstance(prediction, Association):
-        found = units(bench, prediction, hypothesis, evidence.runs.bases, evidence.seen)
+        found = units(bench, prediction, hypothesis, evidence.bases, evidence.seen)
         return Results({}, reached, floor=floor, units=found)
     measure = "accuracy" if isinstance(prediction, CollapseProbability) else prediction.measure
     samples = {
-        name: seen.sample(arm.cell(bench.protocol.given), measure, hypothesis.design.seeds, arm.where)
+        name: seen.sample(arm.cell(seen.given), measure, hypothesis.design.seeds, arm.where)
         for name, arm in prediction.arms().items()
     }
     own = estimand(bench, prediction.estimand) if isinstance(prediction, Custom) else None
@@ -144,7 +148,7 @@ def _beside(predictions: Sequence[PredictionVerdict]) -> str:
 
 def _cells(evidence: Evidence) -> tuple[CellSummary, ...]:
     found: list[CellSummary] = []
-    given, seeds = evidence.bench.protocol.given, evidence.hypothesis.design.seeds
+    given, seeds = evidence.only.given, evidence.hypothesis.design.seeds
     cells = dict.fromkeys(cell for p in evidence.hypothesis.predictions for cell in p.cells(given).values())
     for base, seen in evidence.seen.items():
         for cell in cells:
@@ -172,7 +176,7 @@ def _registered(evidence: Evidence) -> Registered:
 
 def silent_measures(evidence: Evidence) -> Iterator[str]:
     """Yield, for each measure that some run or base has no value of, how many have none and why: one line each."""
-    given = evidence.bench.protocol.given
+    given = evidence.only.given
     for measure, cells in compared(evidence.hypothesis.predictions, given).items():
         why = Counter(reason for seen in evidence.seen.values() for reason in seen.silent.get(measure, {}).values())
         runs = sum(run.cell in cells for seen in evidence.seen.values() for run in seen.runs)
@@ -180,7 +184,7 @@ def silent_measures(evidence: Evidence) -> Iterator[str]:
             reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(why.items()))
             yield f"{measure}: no value for {why.total()} of {runs} runs ({reasons})"
     of_bases = {p.x for p in evidence.hypothesis.predictions if isinstance(p, Association) and p.x != "log2_tokens"}
-    ids = [base.id for base in evidence.runs.bases]
+    ids = [base.id for base in evidence.bases]
     for measure in sorted(of_bases):
         if lacking := len(ids) - len(base_responses(evidence.bench.store, measure, ids)):
             yield f"{measure}: no value for {lacking} of {len(ids)} bases"
@@ -188,7 +192,7 @@ def silent_measures(evidence: Evidence) -> Iterator[str]:
 
 def _recipe(evidence: Evidence) -> tuple[str, ...]:
     protocol = evidence.bench.protocol
-    if not evidence.runs.bases:
+    if not evidence.bases:
         return (f"adopted table {evidence.subject}", f"thresholds: {protocol.thresholds.source}")
     grpo = protocol.grpo
     updates = protocol.task.training_prompts // (prompts_per_update(grpo) or 1)
@@ -199,7 +203,7 @@ def _recipe(evidence: Evidence) -> tuple[str, ...]:
         f"batch {grpo['per_device_train_batch_size']}",
         f"warm-up {warmup:g}" if warmup else "no warm-up",
         f"{updates} updates on {protocol.task.training_prompts} prompts",
-        _bases(evidence.runs.bases, evidence.bench),
+        _bases(evidence.bases, evidence.bench),
     ]
     return (
         ", ".join(parts),
@@ -210,5 +214,5 @@ def _recipe(evidence: Evidence) -> tuple[str, ...]:
 
 def _bases(bases: Sequence[PlannedBase], bench: Bench) -> str:
     if len(bases) == 1:
-        return f"base of pre-training seed {bench.protocol.bases[bases[0].name].pretraining.seed}"
+        return f"base of pre-training seed {bench.protocol.base(bases[0].name).pretraining.seed}"
     return f"{len(bases)} bases"

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from harness.campaign.bench import Bench
 from harness.campaign.seeds import reached, seeds_reached
-from harness.campaign.verdicts import Subject, of_base, stored_on, subjects, verdict_on
-from harness.plan import PlannedBase, RunSet
+from harness.campaign.tuning import tuned_on
+from harness.campaign.verdicts import Subject, of_base, runs_of, stored_on, subjects, verdict_on
+from harness.plan import PlannedBase, RunSet, union
 from harness.record.verdict import Verdict
 from harness.spec import Hypothesis
+from harness.spec.design import LARGEST_ARM
 from harness.spec.prediction import Association, Prediction
 
 
@@ -29,23 +31,24 @@ class Due:
 
 
 def due(bench: Bench, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase]) -> Due | None:
-    """Return what the next looks need, or None where every prediction on every base is settled.
+    """Return what the next looks need, tuning first, or None where every prediction on every base is settled.
 
     Decides what can be decided on the way; a look whose runs are all there already is passed at once.
     """
     parts: list[RunSet] = []
     number, most = 1, 1
     for name, hypothesis in hypotheses.items():
-        for subject in subjects(hypothesis, bases):
-            wanted = _wanted(bench, name, hypothesis, subject)
-            if wanted:
-                names = [base.name for base in subject]
+        for subject in subjects(bench, hypothesis, bases):
+            tuning = tuned_on(bench, name, hypothesis, subject[0])
+            if not tuning.finished:
+                parts.append(tuning.runs)
+            elif wanted := _wanted(bench, name, hypothesis, subject):
                 seeds = {(name, p.id): wanted.get(p.id, 0) for p in hypothesis.predictions}
-                parts.append(bench.plan({name: hypothesis}, names, seeds))
+                parts.append(runs_of(bench, name, hypothesis, subject, seeds))
                 steps = {p.id: schedule(hypothesis, p) for p in hypothesis.predictions if p.id in wanted}
                 number = max(number, *(sizes.index(wanted[i]) + 1 for i, sizes in steps.items()))
                 most = max(most, *map(len, steps.values()))
-    return Due(_union(parts), number, most) if parts else None
+    return Due(union(parts), number, most) if parts else None
 
 
 def schedule(hypothesis: Hypothesis, prediction: Prediction) -> tuple[int, ...]:
@@ -56,14 +59,14 @@ def schedule(hypothesis: Hypothesis, prediction: Prediction) -> tuple[int, ...]:
 
 
 def at_first(hypotheses: Mapping[str, Hypothesis], runs: RunSet) -> int:
-    """Return how many of the runs some prediction wants for its first look."""
+    """Return how many of the runs come before, or for, the first look of some prediction."""
     firsts = {f"{name}/{p.id}": schedule(claim, p)[0] for name, claim in hypotheses.items() for p in claim.predictions}
-    return sum(any(run.index < firsts[reason] for reason in run.needed_by) for run in runs.runs)
+    return sum(any(run.index < firsts.get(reason, LARGEST_ARM) for reason in run.needed_by) for run in runs.runs)
 
 
 def _wanted(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> dict[str, int]:
     """Return the seeds that open predictions want next; empty where none is open."""
-    if any(base.id in bench.failed for base in subject):
+    if any(base.id in bench.failed for base in subject) or tuned_on(bench, name, hypothesis, subject[0]).lacking:
         return {}  # nothing can be run on it in this command
     if any(bench.base_job(base).manifest() is None for base in subject):
         return {p.id: schedule(hypothesis, p)[0] for p in hypothesis.predictions}
@@ -87,14 +90,9 @@ def _fresh(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) ->
 
 
 def _reached(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> dict[str, int]:
-    runs = bench.plan({name: hypothesis}, [base.name for base in subject])
+    runs = runs_of(bench, name, hypothesis, subject)
+    given = tuned_on(bench, name, hypothesis, subject[0]).given
     by_base = [reached(bench, of_base(runs, base)) for base in subject]
     return {
-        p.id: min(seeds_reached(p, hypothesis, bench, by_cell) for by_cell in by_base) for p in hypothesis.predictions
+        p.id: min(seeds_reached(p, hypothesis, given, by_cell) for by_cell in by_base) for p in hypothesis.predictions
     }
-
-
-def _union(parts: Sequence[RunSet]) -> RunSet:
-    bases = {base.id: base for part in parts for base in part.bases}
-    runs = {run.id: run for part in parts for run in part.runs}
-    return RunSet(tuple(bases.values()), tuple(sorted(runs.values(), key=lambda run: run.index)))

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from harness.campaign.bench import Bench
 from harness.campaign.seeds import reached
+from harness.campaign.tuning import Tuning
 from harness.decide import CellSample, Landmarks, item_variance
-from harness.plan import PlannedRun, RunSet
+from harness.plan import PlannedBase, PlannedRun, RunSet
 from harness.record.exclusion import excluded
 from harness.record.verdict import MissingRun, RunLabel
 from harness.source.code import load
@@ -53,6 +54,8 @@ class Observed:
     """Everything that a verdict on one base rests on."""
 
     landmarks: Landmarks
+    given: Given
+    """What the arms take from the protocol, with the rates that were tuned on this base."""
     n_items: int | None
     runs: tuple[ObservedRun, ...]
     reached: Mapping[Cell, int]
@@ -92,19 +95,20 @@ class Observed:
         )
 
 
-def observed(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> Observed:
+def observed(bench: Bench, hypothesis: Hypothesis, base: PlannedBase, runs: RunSet, tuning: Tuning) -> Observed:
     """Return what the records say of a hypothesis's runs on one base; the index must be up to date.
+
+    Runs are labelled relative to what they start from, which is the base itself unless their cell names a checkpoint.
 
     Raises:
         RuntimeError: the base itself has no result.
     """
-    (base,) = runs.bases
-    landmarks = _landmarks(bench, base.id, base.name)
+    landmarks = _landmarks(bench, base)
+    of_start = {start.id: _landmarks(bench, start) for start in runs.bases if bench.base_job(start).manifest()}
     left_out = _left_out(bench, runs)
     ids = [run.id for run in runs.runs if run.id not in left_out]
     values, items = _responses(bench, hypothesis, ids)
     peaks = responses(bench.store, LAUNCHED, ids) if LAUNCHED in bench.shelf.names("analysis") else {}
-    trained = landmarks.trained_above
     found = tuple(
         ObservedRun(
             run_id=run.id,
@@ -113,13 +117,16 @@ def observed(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> Observed:
             label=became,
             values={measure: said[run.id] for measure, said in values.items() if run.id in said},
             items={measure: said[run.id] for measure, said in items.items() if run.id in said},
-            launched=None if run.id not in peaks or trained is None else peaks[run.id].value > trained,
+            launched=None if run.id not in peaks else of_start[run.base.id].launched(peaks[run.id].value),
         )
         for run in runs.runs
-        if run.id in values["accuracy"] and (became := landmarks.label(values["accuracy"][run.id])) is not None
+        if run.id in values["accuracy"]
+        and (became := of_start[run.base.id].label(values["accuracy"][run.id])) is not None
     )
     return Observed(
         landmarks=landmarks,
+        given=tuning.given,
+        lacking=tuning.lacking,
         n_items=bench.protocol.task.evaluation_problems,
         runs=found,
         reached=reached(bench, runs),
@@ -130,16 +137,16 @@ def observed(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> Observed:
             if r.id not in values["accuracy"]
         ),
         bounded=bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions)),
-        silent=_silent(bench, hypothesis, found),
+        silent=_silent(bench, hypothesis, found, tuning.given),
         doubts=tuple(inert_factors(bench.store, ids)),
         software=_software(bench, ids),
     )
 
 
-def _landmarks(bench: Bench, base_id: str, name: str) -> Landmarks:
-    _, rows = query(bench.store, "SELECT accuracy FROM base WHERE base_id = ?", [base_id])
+def _landmarks(bench: Bench, base: PlannedBase) -> Landmarks:
+    _, rows = query(bench.store, "SELECT accuracy FROM base WHERE base_id = ?", [base.id])
     if not rows:
-        raise RuntimeError(f"base {name} has no result: {bench.failed.get(base_id, 'it was not made yet')}")
+        raise RuntimeError(f"base {base.name} has no result: {bench.failed.get(base.id, 'it was not made yet')}")
     return relative_to(float(rows[0][0]), bench, answers(bench))
 
 
@@ -199,8 +206,10 @@ def without_value(predictions: Sequence[Prediction], given: Given, runs: Sequenc
     return {measure: ids for measure, ids in lacking.items() if ids}
 
 
-def _silent(bench: Bench, hypothesis: Hypothesis, runs: Sequence[ObservedRun]) -> dict[str, dict[str, str]]:
-    lacking = without_value(hypothesis.predictions, bench.protocol.given, runs)
+def _silent(
+    bench: Bench, hypothesis: Hypothesis, runs: Sequence[ObservedRun], given: Given
+) -> dict[str, dict[str, str]]:
+    lacking = without_value(hypothesis.predictions, given, runs)
     return {
         measure: dict.fromkeys(ids, NO_VALUE) if is_code(measure) else silences(bench.store, measure, ids)
         for measure, ids in lacking.items()

@@ -28,12 +28,13 @@ def units(
     x = {} if prediction.x == "log2_tokens" else base_responses(bench.store, prediction.x, ids)
     tokens = {base.id: _log2_tokens(bench, base) for base in bases}
     given, seeds = bench.protocol.given, hypothesis.design.seeds
+    recipes = {base.name: bench.protocol.base(base.name) for base in bases}
     arms = {name: arm.cell(given) for name, arm in prediction.arms().items()}
     return tuple(
         Unit(
             base=base.name,
-            family=bench.protocol.bases[base.name].architecture,
-            budget=bench.protocol.bases[base.name].pretraining.budget(),
+            family=recipes[base.name].family,
+            budget=recipes[base.name].pretraining.budget(),
             log2_tokens=tokens[base.id],
             x=tokens[base.id] if prediction.x == "log2_tokens" else x.get(base.id),
             a=seen[base.name].sample(arms["a"], prediction.measure, seeds, prediction.a.where),
@@ -46,4 +47,4 @@ def units(
 
 def _log2_tokens(bench: Bench, base: PlannedBase) -> float:
     _, rows = query(bench.store, "SELECT updates FROM base WHERE base_id = ?", [base.id])
-    return math.log2(int(rows[0][0]) * bench.protocol.bases[base.name].pretraining.batch_size)
+    return math.log2(int(rows[0][0]) * bench.protocol.base(base.name).pretraining.batch_size)

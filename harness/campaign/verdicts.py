@@ -5,13 +5,14 @@ exclusions, the measures, and the code that decides. Nothing heavy is imported u
 subject is one base, or, where the design combines bases, all that were asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from harness.campaign.bench import Bench
 from harness.campaign.integrity import deviations
-from harness.plan import PlannedBase, RunSet, registration_hash
+from harness.campaign.tuning import Tuning, tuned_on
+from harness.plan import PlannedBase, RunSet, bases_of, planned_base, registration_hash
 from harness.record.exclusion import excluded
 from harness.record.job import JobDirectory
 from harness.record.registration import Registration
@@ -19,6 +20,7 @@ from harness.record.verdict import Verdict
 from harness.record.verdict_files import load, renew, save
 from harness.spec import Hypothesis
 from harness.spec.canonical import digest
+from harness.spec.protocol import AT
 
 HELD = ("derived seeds, which reached the sampler; base weights unchanged; losses finite",)
 """What is checked of every run that counts."""
@@ -27,20 +29,46 @@ Subject = tuple[PlannedBase, ...]
 """The bases that one verdict is about."""
 
 
-def subjects(hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> list[Subject]:
-    """Return what a hypothesis gets verdicts on: each base, or all of them together."""
-    return [tuple(bases)] if hypothesis.design.bases is not None else [(base,) for base in bases]
+def subjects(bench: Bench, hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> list[Subject]:
+    """Return what a hypothesis gets verdicts on: each base, or all of them together, with their replicates."""
+    if hypothesis.design.bases is None:
+        return [(base,) for base in bases]
+    names = bases_of(hypothesis, bench.protocol, [base.name for base in bases])
+    return [tuple(planned_base(name, bench.protocol) for name in names)]
+
+
+def made_subjects(bench: Bench, hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> list[Subject]:
+    """Return the subjects without the bases that have no result; none that is left without a base."""
+    found = (
+        tuple(base for base in subject if bench.base_job(base).manifest() is not None)
+        for subject in subjects(bench, hypothesis, bases)
+    )
+    return [subject for subject in found if subject]
 
 
 def subject_name(subject: Subject) -> str:
-    """Return how a verdict names what it is about."""
-    return "+".join(base.name for base in subject)
+    """Return how a verdict names what it is about: bases, or the families that their replicates are of."""
+    if len(subject) == 1:
+        return subject[0].name
+    return "+".join(dict.fromkeys(base.name.partition(AT)[0] for base in subject))
+
+
+def runs_of(
+    bench: Bench,
+    name: str,
+    hypothesis: Hypothesis,
+    subject: Subject,
+    seeds: Mapping[tuple[str, str], int] | None = None,
+) -> RunSet:
+    """Return the runs that a hypothesis needs on a subject, at the rates that its tuning has chosen there."""
+    given = tuned_on(bench, name, hypothesis, subject[0]).given
+    return bench.plan({name: hypothesis}, [base.name for base in subject], seeds, given)
 
 
 def stored_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> Verdict | None:
     """Return the verdict that was decided on what the records hold now, or None; computes nothing."""
-    runs = bench.plan({name: hypothesis}, [base.name for base in subject])
-    inputs = _inputs(bench, name, hypothesis, runs)
+    tuning = tuned_on(bench, name, hypothesis, subject[0])
+    inputs = _inputs(bench, name, hypothesis, runs_of(bench, name, hypothesis, subject), tuning)
     found = load(bench.store, bench.protocol_name, name, subject_name(subject), inputs)
     if found is not None:
         renew(bench.store, found)
@@ -61,7 +89,7 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
     from harness.store import refresh
 
     refresh(bench.store, bench.measures())
-    runs = bench.plan({name: hypothesis}, [base.name for base in subject])
+    runs, tuning = runs_of(bench, name, hypothesis, subject), tuned_on(bench, name, hypothesis, subject[0])
     verdict = decided(
         Evidence(
             bench=bench,
@@ -70,8 +98,10 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
             subject=subject_name(subject),
             subject_id=subject[0].id if len(subject) == 1 else digest([base.id for base in subject]),
             runs=runs,
-            seen={base.name: observed(bench, hypothesis, of_base(runs, base)) for base in subject},
-            inputs=_inputs(bench, name, hypothesis, runs),
+            bases=subject,
+            tuned=tuning.said,
+            seen={base.name: observed(bench, hypothesis, base, of_base(runs, base), tuning) for base in subject},
+            inputs=_inputs(bench, name, hypothesis, runs, tuning),
             integrity=deviations(bench, name, hypothesis, runs),
             held=HELD,
         )
@@ -81,15 +111,17 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
 
 
 def of_base(runs: RunSet, base: PlannedBase) -> RunSet:
-    """Return the part of a run set that starts from one base."""
-    return RunSet((base,), tuple(run for run in runs.runs if run.base.id == base.id))
+    """Return the part of a run set that a verdict on one base rests on."""
+    own = tuple(run for run in runs.runs if run.subject == base.name)
+    starts = {base.id: base} | {run.base.id: run.base for run in own}
+    return RunSet(tuple(starts.values()), own)
 
 
 @lru_cache(maxsize=1)
 def decision_code() -> str:
     """Return the hash of the code that decides, so that a mended rule decides again."""
     package = Path(__file__).parent.parent
-    rest = ("decision", "integrity", "observed", "seeds", "units", "adopted", "tables")
+    rest = ("decision", "integrity", "observed", "seeds", "units", "tuning", "adopted", "tables")
     files = [*sorted((package / "decide").glob("*.py")), *(package / "campaign" / f"{name}.py" for name in rest)]
     files += [
         package / name
@@ -113,7 +145,7 @@ def frozen(registration: Registration | None) -> tuple[str | int | None, ...] | 
     return (registration.hash, registration.number, registration.block, registration.reason)
 
 
-def _inputs(bench: Bench, name: str, hypothesis: Hypothesis, runs: RunSet) -> str:
+def _inputs(bench: Bench, name: str, hypothesis: Hypothesis, runs: RunSet, tuning: Tuning) -> str:
     registration = bench.registration(name)
     jobs = [bench.base_job(base) for base in runs.bases] + [bench.run_job(run) for run in runs.runs]
     results = {job.id: _files(job) or bench.failed.get(job.id, str(job.state())) for job in jobs}
@@ -121,9 +153,9 @@ def _inputs(bench: Bench, name: str, hypothesis: Hypothesis, runs: RunSet) -> st
     out = {run_id: why for run_id, why in excluded(bench.store).items() if run_id in results}
     measures = [path.read_text(encoding="utf-8") for path in bench.measures()]
     declared = registration_hash(hypothesis, bench.protocol)
-    return digest(
-        [declared, frozen(registration), older, results, out, measures, bench.code(hypothesis), decision_code()]
-    )
+    parts = [declared, frozen(registration), older, results, out, measures, bench.code(hypothesis), decision_code()]
+    tuned = [each.model_dump(mode="json") for each in tuning.said]
+    return digest([*parts, tuned, tuning.lacking] if tuning.runs.runs else parts)
 
 
 def _files(job: JobDirectory) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ from collections import Counter
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.foreseen import foreseen
 from harness.campaign.looks import at_first
 from harness.cli.campaign import asked
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
@@ -26,7 +27,9 @@ def command(
     """Show the runs that the claims NAME need (all claims without one); registers and executes nothing."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     hypotheses = asked(bench, names)
-    runs = bench.foreseen(hypotheses, bench.bases(models))
+    names = bench.bases(models)
+    bench.check_bases(hypotheses, bench.planned_bases(names))
+    runs = foreseen(bench, hypotheses, names)
     if why is not None:
         return _why(session, bench, runs, why)
     there = {run.id for run in runs.runs if bench.run_job(run).state() is State.COMMITTED}

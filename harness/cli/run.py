@@ -3,6 +3,7 @@
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.foreseen import needed, tunings
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
 from harness.cli.session import (
     Session,
@@ -13,6 +14,7 @@ from harness.cli.session import (
     protocol_option,
     workers_option,
 )
+from harness.plan import union
 
 
 @click.command()
@@ -36,10 +38,13 @@ def command(
     hypotheses, bases = asked(bench, names), bench.bases(models)
     bench.check_bases(hypotheses, bench.planned_bases(models))
     bench.register_shelf()  # before planning: a registration decides the seeds
-    runs = bench.plan(hypotheses, bases)
-    progress = execute(session, bench, runs, workers)
+    tuning = union(list(tunings(bench, hypotheses, bases)))
+    progress = execute(session, bench, tuning, workers, "to tune by")
+    own = needed(bench, hypotheses, bases)
+    progress += execute(session, bench, own, workers)
     tell_failures(bench.failed)
-    executed = sum(part.executed for part in progress if part.what == "runs")
+    runs = union([tuning, own])
+    executed = sum(part.executed for part in progress if part.what.startswith("runs"))
     text = f"{executed} runs executed, {len(runs.runs) - executed - len(bench.failed)} were there already"
     session.emit({"executed": executed, "planned": len(runs.runs), "failed": bench.failed}, text)
     return FAILED if bench.failed else 0

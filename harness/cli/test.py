@@ -7,7 +7,7 @@ import click
 from harness.campaign.bench import Bench
 from harness.campaign.beside import with_rivals
 from harness.campaign.looks import due
-from harness.campaign.verdicts import subjects, verdict_on
+from harness.campaign.verdicts import made_subjects, verdict_on
 from harness.cli.campaign import FAILED, as_shown, asked, execute, shown, tell_failures
 from harness.cli.campaign import models as named_models
 from harness.cli.session import (
@@ -67,14 +67,13 @@ def command(
         bench.register_shelf()  # before planning: a registration decides the seeds
     executed = 0 if no_run else _look_by_look(session, bench, hypotheses, bases, workers)
     tell_failures(bench.failed)
-    made = [base for base in bases if bench.base_job(base).manifest() is not None]
-    if not made and no_run and not tables:
+    found = {name: made_subjects(bench, hypothesis, bases) for name, hypothesis in hypotheses.items()}
+    if not any(found.values()) and no_run and not tables:
         raise click.ClickException("no base has been made yet, so there is nothing to decide. Repeat without --no-run.")
     verdicts = [
         verdict_on(bench, name, hypothesis, subject)
         for name, hypothesis in hypotheses.items()
-        for subject in subjects(hypothesis, made)
-        if subject
+        for subject in found[name]
     ]
     verdicts += [
         _on_table(bench, name, hypothesis, table) for name, hypothesis in hypotheses.items() for table in tables

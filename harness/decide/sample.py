@@ -32,6 +32,10 @@ class Landmarks:
             return None
         return label(accuracy, self.collapsed_below, self.base, self.trained_above)
 
+    def launched(self, peak: float) -> bool | None:
+        """Return whether a run whose reward has peaked at `peak` ever trained, or None where nobody knows."""
+        return None if self.trained_above is None else peak > self.trained_above
+
 
 NOWHERE = Landmarks()
 """No landmark is known."""

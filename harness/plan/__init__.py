@@ -1,7 +1,18 @@
 """Which runs are needed: cells, identities, and the union over the hypotheses that were asked for. Pure."""
 
-from harness.plan.recipe import misfit
-from harness.plan.runset import PlannedBase, PlannedRun, RunSet, plan, planned_base, registration_hash, run_slug
+from harness.plan.recipe import misfit, updates_of
+from harness.plan.runset import (
+    PlannedBase,
+    PlannedRun,
+    RunSet,
+    bases_of,
+    plan,
+    planned_base,
+    registration_hash,
+    run_slug,
+    tuning,
+    union,
+)
 from harness.plan.why import Difference, nearest
 
 __all__ = [
@@ -9,10 +20,14 @@ __all__ = [
     "PlannedBase",
     "PlannedRun",
     "RunSet",
+    "bases_of",
     "misfit",
     "nearest",
     "plan",
     "planned_base",
     "registration_hash",
     "run_slug",
+    "tuning",
+    "union",
+    "updates_of",
 ]

@@ -44,8 +44,18 @@ def task_of(cell: Cell, protocol: Protocol) -> Task:
     return protocol.task.model_copy(update={"training_prompts": prompts})
 
 
+def updates_of(cell: Cell, protocol: Protocol) -> int:
+    """Return how many updates a run of `cell`, which must fit (`misfit`), makes."""
+    usual, prompts = completions_per_update(protocol.grpo), prompts_per_update(protocol.grpo) or 1
+    each = prompts * (cell.batch or usual) // usual
+    epochs: Any = protocol.trainer(cell.algorithm).get("num_train_epochs", 1)
+    return int(epochs * -(-task_of(cell, protocol).training_prompts // each))
+
+
 def misfit(cell: Cell, protocol: Protocol) -> str:
     """Return why no run of `cell` can be made under `protocol`; empty where one can."""
+    if cell.checkpoint and not any(cell.checkpoint in base.checkpoints for base in protocol.bases.values()):
+        return f"no base has a checkpoint {cell.checkpoint!r}"
     if cell.batch is None:
         return ""
     usual, prompts = completions_per_update(protocol.grpo), prompts_per_update(protocol.grpo) or 1

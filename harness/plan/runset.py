@@ -6,13 +6,15 @@ belong to it. Two hypotheses share a run if they need the same cell with the sam
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
-from harness.plan.recipe import task_of, trainer_of
+from harness.plan.recipe import task_of, trainer_of, updates_of
 from harness.source import base_identity, derived_seed, items_hash, splits
-from harness.source.seeds import CONFIRM
-from harness.spec import BaseRecipe, Cell, Hypothesis, Protocol
+from harness.source.seeds import CONFIRM, TUNE
+from harness.spec import BaseRecipe, Cell, Given, Hypothesis, Protocol
 from harness.spec.canonical import digest
+from harness.spec.protocol import AT
 
 SCHEMA = 1
 """Version of the identity fields; a change of their meaning, not an addition with the old behaviour as default."""
@@ -42,10 +44,15 @@ class PlannedRun:
     needed_by: tuple[str, ...]
     """`hypothesis/prediction` of everything that asks for this run."""
 
+    @property
+    def subject(self) -> str:
+        """The name of the base that a verdict on this run is about; a checkpoint that its cell names belongs to it."""
+        return self.base.name.partition(AT)[0] if self.cell.checkpoint else self.base.name
+
 
 @dataclass(frozen=True, slots=True)
 class RunSet:
-    """Bases first, then runs; no id twice."""
+    """Bases first, those of checkpoints that cells name after the others; then runs; no id twice."""
 
     bases: tuple[PlannedBase, ...]
     runs: tuple[PlannedRun, ...]
@@ -58,33 +65,76 @@ def plan(
     *,
     blocks: Mapping[str, str] | None = None,
     seeds: Mapping[tuple[str, str], int] | None = None,
+    given: Given | None = None,
 ) -> RunSet:
     """Return the union of the runs that `hypotheses` (by name) need on `bases` (names in the protocol).
 
     `blocks` gives hypotheses their seed blocks (default: confirm). `seeds` says how many seeds are wanted now for a
-    hypothesis's prediction, by name and id (default: all that the hypothesis declares). Runs are ordered by seed, then
-    by cell, so that every cell has the same number of runs at any moment.
+    hypothesis's prediction, by name and id (default: all that the hypothesis declares). `given` is what arms take from
+    the protocol, the rates that a tuning has chosen among it (default: none has). Runs are ordered by seed, then by
+    cell, so that every cell has the same number of runs at any moment.
     """
-    planned = [planned_base(name, protocol) for name in bases]
-    wanted: dict[tuple[Cell, str, int], list[str]] = {}
+    given = given or protocol.given
+    wanted: dict[str, dict[tuple[Cell, str, int], list[str]]] = {}
     for name, hypothesis in hypotheses.items():
         block = (blocks or {}).get(name, CONFIRM)
-        for prediction in hypothesis.predictions:
-            count = (seeds or {}).get((name, prediction.id), hypothesis.design.seeds)
-            for cell in dict.fromkeys(prediction.cells(protocol.given).values()):
-                for index in range(count):
-                    wanted.setdefault((cell, block, index), []).append(f"{name}/{prediction.id}")
-    runs = [
-        replace(planned_run(base, cell, index, protocol, space=block), needed_by=tuple(reasons))
-        for base in planned
-        for (cell, block, index), reasons in sorted(wanted.items(), key=lambda item: item[0][2])
-    ]
-    return RunSet(tuple(planned), tuple(runs))
+        for base in bases_of(hypothesis, protocol, bases):
+            on_base = wanted.setdefault(base, {})
+            for prediction in hypothesis.predictions:
+                count = (seeds or {}).get((name, prediction.id), hypothesis.design.seeds)
+                for cell in dict.fromkeys(prediction.cells(given).values()):
+                    for index in range(count):
+                        on_base.setdefault((cell, block, index), []).append(f"{name}/{prediction.id}")
+    planned = {name: planned_base(name, protocol) for name in wanted}
+    starts = {(name, cell.checkpoint): start_of(name, cell) for name, on in wanted.items() for cell, _, _ in on}
+    planned |= {name: planned_base(name, protocol) for name in starts.values() if name not in planned}
+    runs: list[PlannedRun] = []
+    for base, on_base in wanted.items():
+        for (cell, block, index), reasons in sorted(on_base.items(), key=lambda item: item[0][2]):
+            run = planned_run(planned[starts[base, cell.checkpoint]], cell, index, protocol, space=block)
+            runs.append(replace(run, needed_by=tuple(reasons)))
+    return RunSet(tuple(planned.values()), tuple(runs))
+
+
+def tuning(name: str, hypothesis: Hypothesis, protocol: Protocol, base: str) -> RunSet:
+    """Return the runs by which the rates of the tuned arms of a hypothesis are chosen on `base`; none without one."""
+    bases, runs = {base: planned_base(base, protocol)}, list[PlannedRun]()
+    if (how := hypothesis.design.tuning) is None:
+        return RunSet((), ())
+    for cell in hypothesis.tuned(protocol.given):
+        start, last = start_of(base, cell), (updates_of(cell, protocol),)
+        bases.setdefault(start, planned_base(start, protocol))
+        for index, scale in product(range(how.seeds), how.learning_rate_scales):
+            run = planned_run(bases[start], cell.at_rate(scale), index, protocol, space=TUNE, validate_at=last)
+            runs.append(replace(run, needed_by=(f"{name}/tuning",)))
+    return RunSet(tuple(bases.values()), tuple(sorted(runs, key=lambda run: run.index)))
+
+
+def union(parts: Sequence[RunSet]) -> RunSet:
+    """Return the bases and runs of several sets, each once with all its reasons, ordered by seed."""
+    bases = {base.id: base for part in parts for base in part.bases}
+    runs: dict[str, PlannedRun] = {}
+    for run in (run for part in parts for run in part.runs):
+        before = runs[run.id].needed_by if run.id in runs else ()
+        runs[run.id] = replace(run, needed_by=tuple(dict.fromkeys((*before, *run.needed_by))))
+    return RunSet(tuple(bases.values()), tuple(sorted(runs.values(), key=lambda run: run.index)))
+
+
+def bases_of(hypothesis: Hypothesis, protocol: Protocol, bases: Sequence[str]) -> tuple[str, ...]:
+    """Return the bases that a hypothesis takes where `bases` are asked for: their replicates, if it combines bases."""
+    if hypothesis.design.bases is None:
+        return tuple(bases)
+    return tuple(dict.fromkeys(replicate for name in bases for replicate in protocol.replicates(name)))
+
+
+def start_of(base: str, cell: Cell) -> str:
+    """Return the name of what runs of `cell` start from, where a hypothesis is tested on `base`."""
+    return f"{base}{AT}{cell.checkpoint}" if cell.checkpoint else base
 
 
 def planned_base(name: str, protocol: Protocol) -> PlannedBase:
-    """Return the base that the protocol calls `name`."""
-    recipe = protocol.bases[name]
+    """Return the base, or the checkpoint of one, that the protocol calls `name`."""
+    recipe = protocol.base(name)
     identity = base_identity(recipe, protocol.task, protocol.evaluation)
     return PlannedBase(f"{_shape(recipe)}-{digest(identity)[:12]}", name, identity)
 
@@ -103,11 +153,12 @@ def planned_run(
     `validate_at` lists updates after which the policy is also scored on the validation split (pilots do).
     """
     evaluation_set = items_hash(splits(protocol.task).evaluation)
+    factors = cell.model_copy(update={"checkpoint": None})  # the base's id says from which one
     identity: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": "run",
         "base_id": base.id,
-        "cell": cell.model_dump(mode="json"),
+        "cell": factors.model_dump(mode="json"),
         "seed": derived_seed(_training_content(protocol), evaluation_set, base.id, index, space),
         "task": task_of(cell, protocol).model_dump(mode="json"),
         "evaluation_set": evaluation_set,
@@ -118,7 +169,7 @@ def planned_run(
     }
     if protocol.spectra_at:
         identity["spectra_at"] = list(protocol.spectra_at)
-    slug = f"{run_slug(base, cell)}-{digest(identity)[:12]}"
+    slug = f"{run_slug(base, factors)}-{digest(identity)[:12]}"
     return PlannedRun(slug, base, cell, space, index, identity, ())
 
 

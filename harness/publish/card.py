@@ -10,7 +10,7 @@ from itertools import groupby
 
 from harness.campaign.beside import Beside, ReportedSaid, RivalSaid
 from harness.publish.numbers import estimate, short
-from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Verdict
+from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Tuned, Verdict
 
 HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
 """What a heading says of an outcome; all others are OPEN."""
@@ -36,6 +36,7 @@ def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
     yield from _block("claim", verdict.claim)
     yield from _blocks("recipe", verdict.recipe)
+    yield from _blocks("tuned", [_tuned(said) for said in verdict.tuned])
     for role in ("primary", "auxiliary", "exploratory"):
         for i, prediction in enumerate(p for p in verdict.predictions if p.role == role):
             yield from _prediction(role if i == 0 else "", prediction)
@@ -48,6 +49,16 @@ def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     yield from _block("stands", beside.stands)
     yield from _blocks("integrity", integrity(verdict))
     yield from _block("not shown", "; ".join(verdict.not_shown) or "nothing declared")
+
+
+def _tuned(said: Tuned) -> str:
+    """Return the rate that was chosen for an arm, and the validation accuracies that it was chosen from."""
+    tried = ", ".join(f"x{each.learning_rate_scale:g} {short(each.mean)}" for each in said.tried)
+    if said.learning_rate_scale is None:
+        return f"{said.arm}: none chosen ({tried})"
+    ends = (said.tried[0].learning_rate_scale, said.tried[-1].learning_rate_scale)
+    edge = ", at the edge of the list" if said.learning_rate_scale in ends else ""
+    return f"{said.arm}: rate x{said.learning_rate_scale:g}{edge}, by validation accuracy ({tried})"
 
 
 def _rival(label: str, said: RivalSaid) -> Iterator[str]:

@@ -36,6 +36,11 @@ class Store:
         return self.root / "exclusions"
 
     @property
+    def tunings(self) -> Path:
+        """What tuning runs have come to."""
+        return self.root / "tunings"
+
+    @property
     def adopted(self) -> Path:
         """Tables of finished runs from elsewhere."""
         return self.root / "adopted"

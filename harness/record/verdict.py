@@ -209,6 +209,23 @@ class MissingRun(_Record):
     reason: str
 
 
+class Tried(_Record):
+    """A candidate of a tuning: its mean accuracy on the validation split over its runs."""
+
+    learning_rate_scale: float
+    runs: int
+    mean: float | None
+
+
+class Tuned(_Record):
+    """The learning rate that was chosen for an arm, as a multiple of the protocol's, and what it was chosen from."""
+
+    arm: str
+    learning_rate_scale: float | None
+    """None where no candidate has all of its runs."""
+    tried: tuple[Tried, ...]
+
+
 class Verdict(_Record):
     """What a hypothesis came to on one base under one protocol."""
 
@@ -238,6 +255,8 @@ class Verdict(_Record):
     not_shown: tuple[str, ...]
     directions: tuple[str, ...] = ()
     """Where several contrasts share an arm: in which direction each measure goes against each comparator."""
+    tuned: tuple[Tuned, ...] = ()
+    """The learning rates of tuned arms, on this base."""
     inputs: str
     """SHA-256 over registration, run manifests and decision code: equal inputs, equal verdict."""
     software: dict[str, str]

@@ -14,10 +14,12 @@ CONFIRM = "confirm"
 """The shelf's block: hypotheses that were registered before their runs began share its runs."""
 PILOT = "pilot"
 """What a protocol is chosen by."""
+TUNE = "tune"
+"""What the learning rates of tuned arms are chosen by."""
 EXPLORE = "explore"
 """Runs that no registration governs."""
 
-_BLOCK = re.compile(rf"{CONFIRM}|{PILOT}|{EXPLORE}|late-[0-9a-f]{{12}}-[1-9][0-9]*")
+_BLOCK = re.compile(rf"{CONFIRM}|{PILOT}|{TUNE}|{EXPLORE}|late-[0-9a-f]{{12}}-[1-9][0-9]*")
 
 
 def late_block(registration_hash: str, number: int) -> str:
@@ -32,5 +34,5 @@ def derived_seed(protocol: Any, evaluation_set: str, base: str, index: int, bloc
         ValueError: no such block; a misspelt one would draw seeds of its own unnoticed.
     """
     if _BLOCK.fullmatch(block) is None:
-        raise ValueError(f"{block!r} is no seed block. Use {CONFIRM}, {PILOT}, {EXPLORE} or a late block.")
+        raise ValueError(f"{block!r} is no seed block. Use {CONFIRM}, {PILOT}, {TUNE}, {EXPLORE} or a late block.")
     return int(digest([block, protocol, evaluation_set, base, index])[:8], 16) >> 1

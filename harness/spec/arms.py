@@ -5,15 +5,15 @@ whoever compares such arms compares outcomes, not treatments.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.spec.adapter import AdapterSpec, Lora, Rank, resolved
-from harness.spec.cell import Algorithm, Batch, Cell, Match, WarmUp
+from harness.spec.cell import Algorithm, Batch, Cell, CheckpointName, Match, WarmUp
 from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.problem import shown
 from harness.spec.scaling import PositiveFloat, Proportional, Scaling, exact
@@ -50,6 +50,8 @@ class Given:
     scaling: Scaling
     batch: int
     """Completions an update."""
+    rates: Mapping[Cell, float] = field(default_factory=dict[Cell, float])
+    """For cells that are tuned, as they are at the protocol's rate: the multiple of it that was chosen; else 1."""
 
 
 class Arm(Declared):
@@ -57,7 +59,9 @@ class Arm(Declared):
 
     `rank`, with `scaling` where it departs from the recipe, is LoRA; any other update is declared as `adapter`.
     `batch` is in completions an update; a larger one makes fewer updates of the same prompts, unless `match` says
-    `updates`. `warmup_steps` is a linear warm-up before whatever schedule the protocol has.
+    `updates`. `warmup_steps` is a linear warm-up before whatever schedule the protocol has. `checkpoint` starts from
+    another checkpoint of the base, by the protocol's name for it; its runs are labelled relative to that one. An arm
+    that is `tuned` has the learning rate that the design's tuning chooses for it.
     """
 
     algorithm: Algorithm = "grpo"
@@ -68,35 +72,42 @@ class Arm(Declared):
     batch: Annotated[Batch | None, Field(exclude_if=unset(None))] = None
     match: Annotated[Match, Field(exclude_if=unset("samples"))] = "samples"
     warmup_steps: Annotated[WarmUp, Field(exclude_if=unset(0))] = 0
+    checkpoint: Annotated[CheckpointName | None, Field(exclude_if=unset(None))] = None
+    tuned: Annotated[bool, Field(exclude_if=unset(False))] = False
     where: Label | None = None
 
     @model_validator(mode="after")
     def _one_update(self) -> "Arm":
         _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
         _matched(self.match == "updates", self.batch is not None)
+        _one_rate(self.tuned, self.learning_rate_scale != 1)
         return self
 
     def cell(self, given: Given) -> Cell:
         """Return the cell, with what the protocol has given where the arm names nothing itself."""
         spec = self.adapter if self.adapter is not None else Lora(rank=self.rank or 1, scaling=self.scaling)
         other = self.batch if self.batch != given.batch else None
-        return Cell(
+        cell = Cell(
             algorithm=self.algorithm,
             adapter=resolved(spec, given.scaling),
             learning_rate_scale=self.learning_rate_scale,
             batch=other,
             match=self.match if other is not None else "samples",
             warmup_steps=self.warmup_steps,
+            checkpoint=self.checkpoint,
         )
+        return cell.at_rate(given.rates.get(cell, 1.0)) if self.tuned else cell
 
     def in_words(self) -> str:
         """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
         parts = [self.algorithm.upper(), self.adapter.in_words() if self.adapter else f"r={self.rank}"]
         parts += [self.scaling.in_words()] if self.scaling is not None else []
         parts += [f"lr x{self.learning_rate_scale:g}"] if self.learning_rate_scale != 1 else []
+        parts += ["at its own best rate"] if self.tuned else []
         parts += [f"batch {self.batch}"] if self.batch is not None else []
         parts += ["at equal updates"] if self.match == "updates" else []
         parts += [f"warm-up {self.warmup_steps}"] if self.warmup_steps else []
+        parts += [f"from {self.checkpoint}"] if self.checkpoint else []
         parts += [f"({self.where} runs)"] if self.where is not None else []
         return " ".join(parts)
 
@@ -112,11 +123,14 @@ class Arms(Declared):
     batch: Annotated[Several[Batch] | None, Field(exclude_if=unset(None))] = None
     match: Annotated[Several[Match], Field(exclude_if=unset(("samples",)))] = ("samples",)
     warmup_steps: Annotated[Several[WarmUp], Field(exclude_if=unset((0,)))] = (0,)
+    checkpoint: Annotated[Several[CheckpointName] | None, Field(exclude_if=unset(None))] = None
+    tuned: Annotated[bool, Field(exclude_if=unset(False))] = False
 
     @model_validator(mode="after")
     def _one_update(self) -> "Arms":
         _one_of(self.rank is not None, self.adapter is not None, self.scaling is not None)
         _matched("updates" in self.match, self.batch is not None)
+        _one_rate(self.tuned, self.learning_rate_scale != (1.0,))
         return self
 
     def size(self) -> int:
@@ -125,9 +139,9 @@ class Arms(Declared):
 
     def each(self) -> Iterator[Arm]:
         """Yield one arm for every combination, the rank varying fastest."""
-        for algorithm, scaling, scale, batch, match, warmup in product(*self._others()):
+        for algorithm, scaling, scale, batch, match, warmup, checkpoint in product(*self._others()):
             common: Any = {"algorithm": algorithm, "learning_rate_scale": scale, "batch": batch, "match": match}
-            common |= {"warmup_steps": warmup}
+            common |= {"warmup_steps": warmup, "checkpoint": checkpoint, "tuned": self.tuned}
             for rank in self.rank or ():
                 yield Arm(rank=rank, scaling=scaling, **common)
             for adapter in self.adapter or ():
@@ -135,8 +149,8 @@ class Arms(Declared):
 
     def _others(self) -> tuple[tuple[Any, ...], ...]:
         """Return the levels of every factor but the update itself."""
-        scaling, batch = self.scaling or (None,), self.batch or (None,)
-        return self.algorithm, scaling, self.learning_rate_scale, batch, self.match, self.warmup_steps
+        scaling, batch, checkpoint = self.scaling or (None,), self.batch or (None,), self.checkpoint or (None,)
+        return self.algorithm, scaling, self.learning_rate_scale, batch, self.match, self.warmup_steps, checkpoint
 
     def named(self) -> dict[str, Arm]:
         """Return one arm a cell, named by the factors of which several levels are listed."""
@@ -153,6 +167,7 @@ class Arms(Declared):
         parts += [f"batch {arm.batch}"] if len(self.batch or ()) > 1 else []
         parts += [f"equal {arm.match}"] if len(self.match) > 1 else []
         parts += [f"warm-up {arm.warmup_steps}"] if len(self.warmup_steps) > 1 else []
+        parts += [f"from {arm.checkpoint}"] if len(self.checkpoint or ()) > 1 else []
         return " ".join(parts)
 
 
@@ -164,6 +179,12 @@ def _one_of(rank: bool, adapter: bool, scaling: bool) -> None:
         raise FieldError("adapter", "declared beside rank, which is LoRA's. Put the rank into the adapter.")
     if scaling and not rank:
         raise FieldError("scaling", "declared beside adapter, which has its own. Put it into the adapter.")
+
+
+def _one_rate(tuned: bool, scaled: bool) -> None:
+    """Raise FieldError where a rate is both chosen by tuning and declared."""
+    if tuned and scaled:
+        raise FieldError("learning_rate_scale", "declared beside tuned, which chooses it. Leave one of them out.")
 
 
 def _matched(updates: bool, batch: bool) -> None:

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.declared import Declared, FieldError
+from harness.spec.cell import CheckpointName
+from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.scaling import PositiveFloat
 
 Count = Annotated[int, Field(ge=1)]
@@ -34,8 +35,25 @@ class Pretraining(Declared):
         return f"{self.steps} x {self.batch_size}{until}"
 
 
+class Checkpoint(Declared):
+    """Another point of a base's pre-training: the fields in which it departs from the base's own.
+
+    It is pre-trained for just its `steps`, unless it names an accuracy too. One that is a `replicate` is an independent
+    base of its family, with a seed of its own: claims that combine bases take all of a family's.
+    """
+
+    steps: Count
+    until_accuracy: Annotated[float, Field(gt=0, lt=1)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    replicate: bool = False
+
+
 class BaseRecipe(Declared):
-    """A base model: an architecture of a shape, pre-trained deterministically from a seed."""
+    """A base model: an architecture of a shape, pre-trained deterministically from a seed.
+
+    `checkpoints` names other points of its pre-training, or of one from another seed: `llama@cold` is the checkpoint
+    `cold` of the base `llama`.
+    """
 
     architecture: Literal["llama", "qwen3", "olmo2"]
     hidden_size: Annotated[int, Field(ge=8, le=8192)]
@@ -43,6 +61,22 @@ class BaseRecipe(Declared):
     heads: Annotated[int, Field(ge=1, le=128)]
     intermediate_size: Annotated[int, Field(ge=8, le=65536)]
     pretraining: Pretraining
+    checkpoints: Annotated[
+        dict[CheckpointName, Checkpoint], Field(max_length=256, default_factory=dict, exclude_if=unset({}))
+    ]
+
+    @property
+    def family(self) -> str:
+        """What bases of one kind share: their architecture."""
+        return self.architecture
+
+    def at(self, checkpoint: str) -> "BaseRecipe":
+        """Return the recipe of one of the checkpoints; raise KeyError where there is none of this name."""
+        point = self.checkpoints[checkpoint]
+        seed = self.pretraining.seed if point.seed is None else point.seed
+        changed = {"steps": point.steps, "until_accuracy": point.until_accuracy, "seed": seed}
+        pretraining = self.pretraining.model_copy(update=changed)
+        return self.model_copy(update={"pretraining": pretraining, "checkpoints": {}})
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "BaseRecipe":

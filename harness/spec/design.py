@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.declared import Declared, FieldError
+from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.problem import shown
+from harness.spec.scaling import PositiveFloat
 
 SMALLEST_ARM = 3
 """Fewest runs a cell needs before its between-run variance is worth an interval (a t quantile on 2 df is 2.9)."""
@@ -53,6 +54,25 @@ class Bases(Declared):
         return [self.families * self.budgets * self.seeds // count] * count
 
 
+class Tuning(Declared):
+    """How the learning rate of each tuned arm is chosen, on every base anew.
+
+    Each candidate, a multiple of the protocol's rate, is tried with `seeds` seeds that no verdict uses; the one with
+    the best mean accuracy on the validation split is taken, of equal ones the smallest. Every arm has the same
+    candidates and seeds, so that none is tuned harder than another.
+    """
+
+    learning_rate_scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=2, max_length=32)]
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Tuning":
+        if any(low >= high for low, high in pairwise(self.learning_rate_scales)):
+            rule = f"{shown(self.learning_rate_scales)} is not strictly increasing. Sort it and name each once."
+            raise FieldError("learning_rate_scales", rule)
+        return self
+
+
 class Design(Declared):
     """The same number of derived seeds in every cell, examined at planned looks.
 
@@ -60,7 +80,8 @@ class Design(Declared):
     look where the predictive probability that the last one decides it is below this; 0 never stops. It is not binding:
     no error rate rests on it. `spending`: Pocock's type gives early looks nearly as much level as late ones; O'Brien
     and Fleming's saves it for the last, for arms whose spreads may differ by more than threefold. With `bases`, one
-    verdict combines several independent bases; without, every base gets a verdict of its own.
+    verdict combines several independent bases; without, every base gets a verdict of its own. `tuning` is for arms that
+    are `tuned`, and comes before the first look.
     """
 
     seeds: Annotated[int, Field(ge=1, le=LARGEST_ARM)] = 8
@@ -69,6 +90,7 @@ class Design(Declared):
     spending: Literal["pocock", "obrien_fleming"] = "pocock"
     futility: Annotated[float, Field(ge=0, lt=1)] = 0.3
     bases: Bases | None = None
+    tuning: Annotated[Tuning | None, Field(exclude_if=unset(None))] = None
     max_runs: Count | None = None
 
     @model_validator(mode="after")

@@ -6,11 +6,14 @@ for themselves; exploratory ones are never supported or refuted, only suggestive
 and reported results are shown beside it; neither changes its verdict.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from harness.spec.arms import Given
 from harness.spec.beside import Reported, Rival
+from harness.spec.cell import Cell
 from harness.spec.declared import Declared, unset
 from harness.spec.design import Design
 from harness.spec.model import Model
@@ -36,6 +39,12 @@ class Hypothesis(Declared):
     def primary(self) -> tuple[Prediction, ...]:
         """Return the predictions that make up the claim."""
         return tuple(p for p in self.predictions if p.role == "primary")
+
+    def tuned(self, given: Given) -> tuple[Cell, ...]:
+        """Return the cells, at the protocol's own rate, whose learning rate is chosen by tuning; each once."""
+        usual = replace(given, rates={})
+        arms = (arm for prediction in self.predictions for arm in prediction.arms().values() if arm.tuned)
+        return tuple(dict.fromkeys(arm.cell(usual) for arm in arms))
 
     def levels(self, prediction: Prediction) -> tuple[float, float]:
         """Return the one-sided levels at which a prediction is supported and refuted.

@@ -86,9 +86,14 @@ def _read(model: type[D], written: Any) -> D | None:
 def _by_design(parsed: dict[int, Prediction], design: Design, primaries: int, combine: str) -> list[Problem]:
     problems = _too_many(parsed, design)
     problems += too_few_for_means(parsed, design.seeds)
+    tuned = any(arm.tuned for prediction in parsed.values() for arm in prediction.arms().values())
+    if design.tuning is not None and parsed and not tuned:
+        rule = "no arm is tuned. Say `tuned: true` in one, or leave tuning out."
+        problems.append(Problem(("design", "tuning"), rule))
     for index, prediction in parsed.items():
         problems += _looks(index, prediction, design)
         problems += _combined(index, prediction, design)
+        problems += _tuned(index, prediction, design)
         problems += unreachable(index, prediction, design, *shared_levels(prediction, combine, primaries))
     return problems
 
@@ -122,6 +127,20 @@ def _combined(index: int, prediction: Prediction, design: Design) -> list[Proble
             "Compare within [family, budget]."
         )
         return [Problem(("predictions", index, "strata"), rule)]
+    return []
+
+
+def _tuned(index: int, prediction: Prediction, design: Design) -> list[Problem]:
+    """Return the mistakes of arms that need a tuning, or a base, that the design does not provide."""
+    place = ("predictions", index)
+    arms = prediction.arms().values()
+    if design.tuning is None and any(arm.tuned for arm in arms):
+        rule = "an arm is tuned and the design says not how. Add design.tuning: {learning_rate_scales: [...]}."
+        return [Problem(place, rule)]
+    if design.bases is not None and any(arm.tuned for arm in arms):
+        return [Problem(place, "an arm is tuned, base by base, and design.bases combines bases. Declare its rate.")]
+    if design.bases is not None and any(arm.checkpoint for arm in arms):
+        return [Problem(place, "an arm names a checkpoint, and design.bases names the bases. Leave one out.")]
     return []
 
 

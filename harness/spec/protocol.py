@@ -34,6 +34,8 @@ __all__ = [
     "trainer_fields",
 ]
 
+AT = "@"
+"""Between the name of a base and that of its checkpoint."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 
 
@@ -129,6 +131,27 @@ class Protocol(Declared):
         if any(low >= high for low, high in pairwise(self.spectra_at)):
             raise FieldError("spectra_at", f"{list(self.spectra_at)} is not strictly increasing. Sort it.")
         return self
+
+    def base(self, name: str) -> BaseRecipe:
+        """Return the recipe of a base, or of one of its checkpoints: `llama`, `llama@cold`.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        family, _, checkpoint = name.partition(AT)
+        if checkpoint:
+            return self.bases[family].at(checkpoint)
+        return self.bases[family].model_copy(update={"checkpoints": {}})
+
+    def base_names(self) -> tuple[str, ...]:
+        """Return the names of all bases and, after each, of its checkpoints."""
+        points = {name: [f"{name}{AT}{point}" for point in base.checkpoints] for name, base in self.bases.items()}
+        return tuple(each for name, others in points.items() for each in (name, *others))
+
+    def replicates(self, name: str) -> tuple[str, ...]:
+        """Return what stands for `name` where bases are combined: its replicates, or itself where it has none."""
+        points = self.bases[name].checkpoints if name in self.bases else {}
+        return tuple(f"{name}{AT}{c}" for c, point in points.items() if point.replicate) or (name,)
 
     @property
     def given(self) -> Given:

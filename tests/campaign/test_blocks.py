@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.campaign.bench import Bench
+from harness.campaign.foreseen import foreseen
 from harness.plan import PlannedRun, RunSet
 from harness.record.registration import history
 from harness.spec import DeclarationError
@@ -237,10 +238,10 @@ def test_what_is_foreseen_is_what_registering_gives(made: "Made") -> None:
     made.results(lambda run: 0.5 if run.index == 0 else None)
     low(made)
     bench = made.bench()
-    foreseen = bench.foreseen(bench.hypotheses(["live", "low"]), ["llama"])
+    before = foreseen(bench, bench.hypotheses(["live", "low"]), ["llama"])
     assert bench.registration("low") is None
     bench.register_shelf()
-    assert foreseen == bench.plan(bench.hypotheses(["live", "low"]), ["llama"])
+    assert before == bench.plan(bench.hypotheses(["live", "low"]), ["llama"])
 
 
 def test_commands_that_register_at_one_moment_agree(made: "Made") -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from harness.campaign.observed import Observed, observed
+from harness.campaign.tuning import tuned_on
 from harness.plan import PlannedRun
 from harness.record.exclusion import exclude
 from harness.record.verdict import RunLabel
@@ -18,7 +19,9 @@ EIGHT = Arm(rank=8)
 def seen(made: "Made") -> Observed:
     bench = made.bench()
     refresh(bench.store, bench.measures())
-    return observed(bench, bench.hypotheses(["live"])["live"], bench.plan(bench.hypotheses(["live"]), ["llama"]))
+    (base,), live = bench.planned_bases(["llama"]), bench.hypotheses(["live"])["live"]
+    tuning = tuned_on(bench, "live", live, base)
+    return observed(bench, live, base, bench.plan({"live": live}, ["llama"]), tuning)
 
 
 def mixed(run: PlannedRun) -> float | None:

@@ -1,0 +1,41 @@
+"""All runs that hypotheses may need: their tuning, and their own at the rates that are known now.
+
+Until a tuning is finished, its arms stand at the protocol's own rate: as many runs as there will be, under ids that
+may not be theirs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.campaign.bench import Bench
+from harness.campaign.tuning import tuned_on
+from harness.plan import RunSet, union
+from harness.spec import Hypothesis
+
+
+def foreseen(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str]) -> RunSet:
+    """Return the runs that hypotheses will need on the named bases once they are registered, which this does not do."""
+    blocks = bench.first_blocks(hypotheses)
+    return union([*tunings(bench, hypotheses, names), *_own(bench, hypotheses, names, blocks)])
+
+
+def needed(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str]) -> RunSet:
+    """Return the runs that hypotheses need on the named bases with the seeds that are theirs now, but for tuning."""
+    return union(list(_own(bench, hypotheses, names, bench.blocks(tuple(hypotheses)))))
+
+
+def tunings(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str]) -> Iterator[RunSet]:
+    """Yield the tuning runs of each hypothesis on each base."""
+    for name, hypothesis in hypotheses.items():
+        for base in bench.planned_bases(names) if hypothesis.design.tuning else ():
+            yield tuned_on(bench, name, hypothesis, base).runs
+
+
+def _own(
+    bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str], blocks: Mapping[str, str]
+) -> Iterator[RunSet]:
+    usual = {name: hypothesis for name, hypothesis in hypotheses.items() if hypothesis.design.tuning is None}
+    yield bench.plan(usual, names, blocks=blocks)
+    for name, hypothesis in hypotheses.items():
+        for base in bench.planned_bases(names) if hypothesis.design.tuning else ():
+            given = tuned_on(bench, name, hypothesis, base).given
+            yield bench.plan({name: hypothesis}, [base.name], given=given, blocks=blocks)
