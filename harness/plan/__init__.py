@@ -1,6 +1,6 @@
 """Which runs are needed: cells, identities, and the union over the hypotheses that were asked for. Pure."""
 
-from harness.plan.recipe import misfit, updates_of
+from harness.plan.recipe import misfit, planned_updates, updates_of
 from harness.plan.runset import (
     PlannedBase,
     PlannedRun,
@@ -25,6 +25,7 @@ __all__ = [
     "nearest",
     "plan",
     "planned_base",
+    "planned_updates",
     "registration_hash",
     "run_slug",
     "tuning",

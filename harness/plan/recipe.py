@@ -1,4 +1,4 @@
-"""What a cell makes of the protocol's recipe: trainer fields, and how many prompts a run is trained on.
+"""What a cell makes of the protocol's recipe: trainer fields, prompts that a run is trained on, updates that it makes.
 
 A batch counts completions an update. It is reached by the batch of a device where nothing is accumulated, else by more
 accumulation, so that memory stays what the protocol provides for. SFT then sees as many examples an update as GRPO sees
@@ -6,12 +6,13 @@ prompts. At equal samples a larger batch makes fewer updates; at equal updates t
 them different, the protocol's own first.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from harness.source import splits
 from harness.spec import Cell, Protocol, Task
-from harness.spec.protocol import completions_per_update, prompts_per_update
+from harness.spec.protocol import TRAINERS, completions_per_update, prompts_per_update, trainer_fields
 
 
 def trainer_of(cell: Cell, protocol: Protocol) -> dict[str, Any]:
@@ -45,11 +46,36 @@ def task_of(cell: Cell, protocol: Protocol) -> Task:
 
 
 def updates_of(cell: Cell, protocol: Protocol) -> int:
-    """Return how many updates a run of `cell`, which must fit (`misfit`), makes."""
-    usual, prompts = completions_per_update(protocol.grpo), prompts_per_update(protocol.grpo) or 1
-    each = prompts * (cell.batch or usual) // usual
-    epochs: Any = protocol.trainer(cell.algorithm).get("num_train_epochs", 1)
-    return int(epochs * -(-task_of(cell, protocol).training_prompts // each))
+    """Return how many optimiser updates a run of `cell`, which must fit (`misfit`), makes."""
+    return planned_updates(cell.algorithm, trainer_of(cell, protocol), task_of(cell, protocol).training_prompts)
+
+
+def planned_updates(algorithm: str, trainer: Mapping[str, Any], prompts: int) -> int:
+    """Return how many optimiser updates these fields of TRL make of so many prompts, as its trainers count on a device.
+
+    GRPO generates for whole batches of `steps_per_generation` steps and goes over each `num_iterations` times; what is
+    left of the prompts is not used. SFT with `packing` makes fewer updates than are told here.
+    """
+    fields = {**trainer_fields()[TRAINERS[algorithm]], **trainer}
+    if fields["max_steps"] > 0:
+        return fields["max_steps"]
+    each, accumulated = fields["per_device_train_batch_size"], fields["gradient_accumulation_steps"]
+    if algorithm == "grpo":
+        steps = _steps_per_generation(fields)
+        batches = prompts // max(1, each * steps // fields["num_generations"]) * fields["num_iterations"] * steps
+    else:
+        batches = prompts // each if fields["dataloader_drop_last"] else math.ceil(prompts / each)
+    return math.ceil(fields["num_train_epochs"] * max(1, math.ceil(batches / accumulated)))
+
+
+def _steps_per_generation(grpo: Mapping[str, Any]) -> int:
+    """Return over how many steps GRPO spreads what it generates at once; what TRL will refuse counts as not declared."""
+    steps, completions = grpo["steps_per_generation"], grpo["generation_batch_size"]
+    if isinstance(steps, int) and steps > 0:
+        return steps
+    if isinstance(completions, int) and completions > 0:
+        return max(1, completions // grpo["per_device_train_batch_size"])
+    return grpo["gradient_accumulation_steps"]
 
 
 def misfit(cell: Cell, protocol: Protocol) -> str:

@@ -14,11 +14,12 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer, SFTTrainer
 
+from harness.plan import planned_updates
 from harness.record.atomic import read_json
 from harness.record.shards import write_shard
 from harness.source import Item, Splits, items_hash, splits
 from harness.spec import AdapterSpec, Cell
-from harness.spec.protocol import Evaluation, Recipe, prompts_per_update
+from harness.spec.protocol import Evaluation, Recipe
 from harness.train.adapters import frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
 from harness.train.code import permitted_task, reward_function
@@ -109,12 +110,13 @@ def train_run(
 
     looks = _Looks(identity, cell.adapter, base, tokenizer, parts)
     log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, code_root)
+    planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
     common = {
         "model": model,
         "args": arguments,
         "processing_class": tokenizer,
-        "peft_config": peft_config(cell.adapter, recipe, _planned_updates(cell, identity, len(parts.training))),
+        "peft_config": peft_config(cell.adapter, recipe, planned),
         "callbacks": [log, watch],
     }
     began = time.process_time()
@@ -188,15 +190,6 @@ def _is_the_base(loaded: str, base: Path, recipe: Recipe) -> None:
     said = read_json(base / "result.json")
     if said is not None and recipe.dtype == "float32" and said["base_weights"] != loaded:
         raise ValueError(f"{base}: its weights are not those that its record states. Remove the base and run again.")
-
-
-def _planned_updates(cell: Cell, identity: dict[str, Any], prompts: int) -> int:
-    trainer = identity["trainer"]
-    if cell.algorithm == "grpo":
-        each = prompts_per_update(trainer) or 1
-    else:
-        each = trainer["per_device_train_batch_size"] * trainer.get("gradient_accumulation_steps", 1)
-    return int(trainer.get("num_train_epochs", 1) * -(-prompts // each))
 
 
 def _starts_at_the_base(rows: list[dict[str, Any]], cell: Cell) -> float:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.plan import misfit, planned_base
+from harness.plan import misfit, planned_base, updates_of
 from harness.plan.runset import planned_run
 from harness.source import splits
 from harness.spec import Arm, DeclarationError, Protocol
@@ -41,6 +41,21 @@ def test_at_equal_updates_it_sees_four_times_the_prompts(made: "Made") -> None:
     assert after.training[:160] == before.training
     assert len(set(after.training)) == 640
     assert (after.evaluation, after.validation) == (before.evaluation, before.validation)
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ({}, 20),  # 160 prompts, 8 an update
+        ({"batch": 256}, 5),
+        ({"batch": 256, "match": "updates"}, 20),
+        ({"batch": 256, "algorithm": "sft"}, 5),
+        ({"batch": 16}, 80),
+    ],
+)
+def test_the_updates_of_a_cell_are_those_of_its_batch(made: "Made", factors: dict[str, Any], expected: int) -> None:
+    shared = protocol(made)
+    assert updates_of(Arm.model_validate({"rank": 8, **factors}).cell(shared.given), shared) == expected
 
 
 def test_the_protocols_own_batch_is_no_other_cell(made: "Made") -> None:

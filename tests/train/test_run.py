@@ -1,6 +1,7 @@
 """Real runs through TRL: what is trained, on what, and that it repeats to the bit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.plan import updates_of
 from harness.record.atomic import sha256, write_json
 from harness.record.job import JobDirectory
 from harness.source import splits
@@ -65,6 +67,30 @@ def test_an_epoch_is_the_planned_number_of_updates(algorithm: str, shared) -> No
     assert [row["learning_rate"] for row in rows(job, "steps")] == [1e-3] * 3
     assert all(row["grad_norm"] is not None for row in rows(job, "steps"))
     assert {row["reward"] is None for row in rows(job, "steps")} == {algorithm == "sft"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "fields", "made"),
+    [
+        ("grpo", {"num_iterations": 2}, 6),  # every batch of completions twice
+        ("grpo", {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, 3),
+        # 2 prompts a generation of 4 steps of 2 completions: 12 steps, 3 to an update
+        ("grpo", {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3, "steps_per_generation": 4}, 4),
+        ("grpo", {"num_train_epochs": 0.5}, 2),  # of three, rounded up
+        ("sft", {"num_train_epochs": 1.5, "gradient_accumulation_steps": 2}, 3),  # of two, the last one of one step
+        ("sft", {"per_device_train_batch_size": 4}, 2),
+        ("sft", {"per_device_train_batch_size": 4, "dataloader_drop_last": True}, 1),
+        ("sft", {"max_steps": 2}, 2),
+    ],
+)
+def test_runs_make_as_many_updates_as_are_foreseen(
+    algorithm: str, fields: dict[str, Any], made: int, shared: Any
+) -> None:
+    trainer = {**shared.protocol.trainer(algorithm), **fields}
+    other = replace(shared, protocol=shared.protocol.model_copy(update={algorithm: trainer}))
+    cell = shared.cell(algorithm=algorithm)
+    assert updates_of(cell, other.protocol) == made
+    assert facts(other.run(cell))["updates"] == made
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "sft"])
