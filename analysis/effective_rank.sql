@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of exp(entropy of sigma / sum sigma) of dW (a pure number, >= 1)
+-- one row per (run, step with spectra); mean over adapted matrices of exp(entropy of sigma / sum sigma) of dW (>= 1)
 SELECT run_id, step, avg(effective_rank) AS value
 FROM spectrum
 WHERE target = 'update'

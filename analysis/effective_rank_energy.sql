@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of exp(entropy of sigma^2 / sum sigma^2) of dW (>= 1)
+-- one row per (run, step with spectra); mean over adapted matrices of exp(entropy of sigma^2 / their sum) of dW (>= 1)
 SELECT run_id, step, avg(effective_rank_energy) AS value
 FROM spectrum
 WHERE target = 'update'

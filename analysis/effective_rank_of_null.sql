@@ -1,4 +1,4 @@
--- one row per (run, step); geometric mean over adapted matrices of effective rank / that of a random dW (a pure number)
+-- one row per (run, step with spectra); geometric mean over adapted matrices of effective rank / that of a random dW
 SELECT run_id, step, exp(avg(ln(u.effective_rank / n.effective_rank))) AS value
 FROM (SELECT * FROM spectrum WHERE target = 'update') AS u
 LEFT JOIN (SELECT * FROM spectrum WHERE target = 'null') AS n USING (run_id, step, module)

@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of dW's effective rank / its singular values, 0 to 1
+-- one row per (run, step with spectra); mean over adapted matrices of dW's effective rank / its singular values, 0 to 1
 SELECT run_id, step, avg(effective_rank / len(singular_values)) AS value
 FROM spectrum
 WHERE target = 'update'

@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of the intruders among W0 + dW's first 10 directions (0 to ten)
+-- one row per (run, last step); mean over adapted matrices of intruders in W0 + dW's first 10 directions (0 to ten)
 SELECT run_id, step, avg(intruders) AS value
 FROM spectrum
 WHERE target = 'update'

@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of dW's overlap with W0's leading directions - chance (-1 to 1)
+-- one row per (run, last step); mean over adapted matrices of dW's overlap with W0's leading directions - chance
 SELECT run_id, step, avg(overlap - overlap_chance) AS value
 FROM spectrum
 WHERE target = 'update'

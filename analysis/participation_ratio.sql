@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of (sum sigma^2)^2 / sum sigma^4 of dW (a pure number, >= 1)
+-- one row per (run, step with spectra); mean over adapted matrices of (sum sigma^2)^2 / sum sigma^4 of dW (>= 1)
 SELECT run_id, step, avg(participation_ratio) AS value
 FROM spectrum
 WHERE target = 'update'

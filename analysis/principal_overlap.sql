@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of the share of dW's leading directions in W0's, 0 to 1
+-- one row per (run, last step); mean over adapted matrices of the share of dW's leading directions in W0's, 0 to 1
 SELECT run_id, step, avg(overlap) AS value
 FROM spectrum
 WHERE target = 'update'

@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of ||dW||_F / ||W0||_F (a pure number)
+-- one row per (run, step with spectra); mean over adapted matrices of ||dW||_F / ||W0||_F (a pure number)
 SELECT run_id, step, avg(relative_norm) AS value
 FROM spectrum
 WHERE target = 'update'

@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of ||dW||_F^2 / ||dW||_2^2 (a pure number, >= 1)
+-- one row per (run, step with spectra); mean over adapted matrices of ||dW||_F^2 / ||dW||_2^2 (>= 1)
 SELECT run_id, step, avg(stable_rank) AS value
 FROM spectrum
 WHERE target = 'update'

@@ -1,4 +1,4 @@
--- one row per (run, step); mean over adapted matrices of the share of ||dW||_F^2 in its first direction, 0 to 1
+-- one row per (run, step with spectra); mean over adapted matrices of the share of ||dW||_F^2 in direction 1, 0 to 1
 SELECT run_id, step, avg(top_energy[1]) AS value
 FROM spectrum
 WHERE target = 'update'

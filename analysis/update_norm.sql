@@ -1,4 +1,4 @@
--- one row per (run, step); Frobenius norm of the whole update of the adapted matrices
+-- one row per (run, step with spectra); Frobenius norm of the whole update of the adapted matrices
 SELECT run_id, step, sqrt(sum(frobenius ** 2)) AS value
 FROM spectrum
 WHERE target = 'update'

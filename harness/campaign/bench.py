@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
+from harness.campaign.kept import unkept
 from harness.execute import Executor
 from harness.plan import PlannedBase, PlannedRun, RunSet, bases_of, misfit, plan, planned_base, registration_hash
 from harness.record.job import JobDirectory, State
@@ -63,16 +64,17 @@ class Bench:
         for name in names:
             try:
                 found[name] = self.shelf.hypothesis(name)
-                lines += self._misfits(name, found[name])
+                lines += self.misfits(name, found[name])
             except DeclarationError as error:
                 lines += error.lines
         if lines:
             raise DeclarationError(list(dict.fromkeys(lines)))  # the protocol's own come once a hypothesis
         return found
 
-    def _misfits(self, name: str, hypothesis: Hypothesis) -> list[str]:
-        """Return a mistake for each arm that the protocol cannot run, and for each two that it makes one cell."""
+    def misfits(self, name: str, hypothesis: Hypothesis) -> list[str]:
+        """Return a mistake for each arm that the protocol cannot run, two that are one cell, and a value not kept."""
         lines: list[str] = []
+        heads = self.shelf.measures()
         for i, prediction in enumerate(hypothesis.predictions):
             try:
                 cells = [(key, arm.cell(self.protocol.given), arm.where) for key, arm in prediction.arms().items()]
@@ -89,6 +91,9 @@ class Bench:
                 if one == other and (fate == other_fate or None in (fate, other_fate)):
                     rule = f"under protocol {self.protocol_name}, {a} and {b} are the same cell"
                     lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}. Contrast two different ones.")
+            if why := unkept(prediction, self.protocol, heads):
+                rule = f"under protocol {self.protocol_name}, {why}"
+                lines.append(f"hypotheses/{name}.yaml predictions[{i}].measure: {rule}")
         return lines
 
     def bases(self, asked: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""`harness validate`: every mistake of every file at once, and a warning where a claim named has too little power."""
+"""`harness validate`: every mistake of every file at once, and a warning where a claim named has too little power.
+
+Whether a claim can be run is a question about it and a protocol: it is asked of the protocol in force.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -25,20 +28,34 @@ def command(session: Session, paths: tuple[Path, ...]) -> int:
     """Check the declarations in PATH (files in hypotheses/ and runs/), or all in reach."""
     shelf = session.shelf
     files = [session.directory / path for path in paths]
-    loads = [partial(shelf.load, file) for file in files] or _all(shelf)
+    loads = [(file.stem, partial(shelf.load, file)) for file in files] or _all(shelf)
+    bench = _in_force(session)
     mistakes: list[str] = []
     weak: list[str] = []
-    for load in loads:
+    for name, load in loads:
         try:
             declared = load()
             _try_code(shelf, declared)
+            if bench is not None and isinstance(declared, Hypothesis):
+                mistakes += bench.misfits(name, declared)
             if files and isinstance(declared, Hypothesis) and declared.model is not None:
-                weak += _weak(session, load.args[0].stem, declared)  # the whole shelf would take too long
+                weak += _weak(session, name, declared)  # the whole shelf would take too long
         except DeclarationError as error:
             mistakes += error.lines
     text = "\n".join([*mistakes, *weak]) if mistakes else "\n".join([f"{len(loads)} declarations, no mistake", *weak])
     session.emit({"files": len(loads), "mistakes": mistakes, "warnings": weak}, text)
     return MISTAKES if mistakes else 0
+
+
+def _in_force(session: Session) -> Bench | None:
+    """Return the bench under the protocol in force, or None where that one is mistaken itself."""
+    bench = Bench(session.shelf, session.store, session.protocol_name(None))
+    try:
+        _ = bench.protocol
+    except DeclarationError as error:
+        session.note(f"no claim is held against protocol {bench.protocol_name}, for {error.lines[0]}")
+        return None
+    return bench
 
 
 def _weak(session: Session, name: str, hypothesis: Hypothesis) -> list[str]:
@@ -69,6 +86,7 @@ def _try_code(shelf: Shelf, declared: Hypothesis | Protocol) -> None:
         load_code(shelf.code_root, declared.recipe.reward, declared.recipe.reward_sha256)
 
 
-def _all(shelf: Shelf) -> list[partial[Hypothesis] | partial[Protocol]]:
-    hypotheses = [partial(shelf.hypothesis, name) for name in shelf.names("hypotheses")]
-    return [*hypotheses, *(partial(shelf.protocol, name) for name in shelf.names("runs"))]
+def _all(shelf: Shelf) -> list[tuple[str, partial[Hypothesis] | partial[Protocol]]]:
+    """Return what loads each declaration in reach, by its name."""
+    hypotheses = [(name, partial(shelf.hypothesis, name)) for name in shelf.names("hypotheses")]
+    return [*hypotheses, *((name, partial(shelf.protocol, name)) for name in shelf.names("runs"))]

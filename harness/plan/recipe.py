@@ -69,7 +69,7 @@ def planned_updates(algorithm: str, trainer: Mapping[str, Any], prompts: int) ->
 
 
 def _steps_per_generation(grpo: Mapping[str, Any]) -> int:
-    """Return over how many steps GRPO spreads what it generates at once; what TRL will refuse counts as not declared."""
+    """Return over how many steps GRPO spreads what it generates at once; what TRL refuses counts as not declared."""
     steps, completions = grpo["steps_per_generation"], grpo["generation_batch_size"]
     if isinstance(steps, int) and steps > 0:
         return steps

@@ -14,7 +14,7 @@ from harness.spec.declared import Declared
 from harness.spec.design import Design, check_looks
 from harness.spec.hypothesis import shared_levels
 from harness.spec.measure import Grain, MeasureHead, bounded_among, head_of, split
-from harness.spec.messages import nearest, unknown
+from harness.spec.messages import mistaken, nearest, unknown
 from harness.spec.model import Model
 from harness.spec.prediction import (
     Association,
@@ -181,17 +181,18 @@ def _measure(index: int, prediction: Prediction, measures: Mapping[str, MeasureH
 
 def _grain(place: Location, measure: str, measures: Mapping[str, MeasureHead], wanted: Grain) -> list[Problem]:
     """Return the mistake of a measure that is not there, or has other rows than wanted; NAME@STEP wants steps."""
-    step = split(measure)[1]
+    name, step = split(measure)
     if wanted is Grain.RUN and step is not None:
         wanted = Grain.STEP
     fits = (Grain.RUN, Grain.ITEM, Grain.STEP) if wanted is Grain.RUN else (wanted,)
     head = head_of(measures, measure)
     if head is not None and head.grain in fits:
         return []
-    known = ", ".join(sorted(name for name, head in measures.items() if head.grain in fits)) or "none"
+    known = sorted(name for name, head in measures.items() if head.grain in fits)
+    near = None if name in measures else nearest(name, known)
+    rule = mistaken(f"{shown(measure)} is no measure with {wanted.rows()} in analysis/", near)
     remedy = "Use one." if step is None else f"Use one, or leave @{step} out."
-    rule = f"{shown(measure)} is no measure with {wanted.rows()} in analysis/. Known: {known}. {remedy}"
-    return [Problem(place, rule)]
+    return [Problem(place, f"{rule} Known: {', '.join(known) or 'none'}. {remedy}")]
 
 
 def _impossible(index: int, prediction: Prediction, bounded: Set[str]) -> list[Problem]:

@@ -2,18 +2,21 @@
 
 `-- one row per run; share of sampled answers that are correct after the last update, 0 to 1`. The head is a promise of
 the file's author; that the view keeps it is seen when values are read. A measure of steps is a time series of each run:
-`stable_rank` means its value at the run's last update, `stable_rank@4` the one at update 4.
+`stable_rank` means its value at the run's last update, `stable_rank@4` the one at update 4. Its head says at which
+updates there is one: `(run, step)` at every update, `(run, step with spectra)` at those after which a spectrum is kept,
+`(run, last step)` at the last.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.spec.code import is_code
 
+STEP = r"(?P<step>\(run, (?:step|(?P<spectra>step with spectra)|(?P<last>last step))\))"
 HEAD = re.compile(
-    r"--\s*one row per (?:(?:[\w-]+ )?(?P<run>run)|(?P<item>\(run, problem\))|(?P<step>\(run, step\))|(?P<base>base))"
+    rf"--\s*one row per (?:(?:[\w-]+ )?(?P<run>run)|(?P<item>\(run, problem\))|{STEP}|(?P<base>base))"
     r"\s*;\s*(?P<unit>\S.*)"
 )
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -40,6 +43,25 @@ class Grain(StrEnum):
 _ROW = {Grain.RUN: "run", Grain.ITEM: "(run, problem)", Grain.STEP: "(run, step)", Grain.BASE: "base"}
 
 
+class Steps(StrEnum):
+    """After which updates of a run a measure of steps has a value."""
+
+    EVERY = "every"
+    """After every update, from the first."""
+    SPECTRA = "spectra"
+    """After the first update, those of the protocol's `spectra_at`, and the last: whenever a spectrum is kept."""
+    LAST = "last"
+    """After the last update only: what places an update in the base is computed then."""
+
+    def kept(self, updates: int, spectra_at: Iterable[int]) -> Sequence[int]:
+        """Return the updates of a run of so many that have a value, ascending."""
+        if self is Steps.EVERY:
+            return range(1, updates + 1)
+        if self is Steps.LAST:
+            return (updates,)
+        return sorted({1, *(step for step in spectra_at if step < updates), updates})
+
+
 @dataclass(frozen=True, slots=True)
 class MeasureHead:
     """What a measure says of itself."""
@@ -49,6 +71,8 @@ class MeasureHead:
     """What a value is, in words, with its unit or range."""
     bounded: bool
     """Whether values lie from 0 to 1, the scale of accuracy."""
+    at: Steps = Steps.EVERY
+    """Of a measure of steps: after which updates it has a value."""
 
 
 def measure_head(line: str) -> MeasureHead | None:
@@ -58,7 +82,8 @@ def measure_head(line: str) -> MeasureHead | None:
         return None
     grain = next(grain for grain in Grain if found[grain.value])
     unit = found["unit"].strip()
-    return MeasureHead(grain, unit, "0 to 1" in unit)
+    at = Steps.LAST if found["last"] else Steps.SPECTRA if found["spectra"] else Steps.EVERY
+    return MeasureHead(grain, unit, "0 to 1" in unit, at)
 
 
 def split(measure: str) -> tuple[str, int | None]:

@@ -67,7 +67,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def unknown(what: str, near: str | None) -> str:
     """Return the message for a field that does not exist, with the `near`est one that does."""
-    return f"{what}{f'; did you mean {near}?' if near else '.'} Remove or rename it."
+    return f"{mistaken(what, near)} Remove or rename it."
+
+
+def mistaken(what: str, near: str | None) -> str:
+    """Return `what` as a sentence, with the question whether the `near`est name was meant; None for no such name."""
+    return f"{what}; did you mean {near}?" if near else f"{what}."
 
 
 def _miscounted(detail: ErrorDetails) -> bool:

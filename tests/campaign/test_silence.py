@@ -47,6 +47,7 @@ def decided(
 ) -> Verdict:
     """Return the verdict on runs that each have the rows of `spectra`, and an accuracy."""
     made.declare("hypotheses/ranks.yaml", claim.replace("MEASURE", measure))
+    made.declare("runs/bench.yaml", f"{made.protocol_text}\nspectra_at: [4]\n")
     bench = made.bench()
     bench.register_shelf()
     hypotheses = bench.hypotheses(["ranks"])
@@ -144,6 +145,7 @@ def test_runs_that_a_selection_does_not_take_need_no_value(made: "Made") -> None
 
 def test_a_table_may_bear_a_column_of_values_at_a_step(made: "Made") -> None:
     made.declare("hypotheses/ranks.yaml", RANKS.replace("MEASURE", AT_FOUR))
+    made.declare("runs/bench.yaml", f"{made.protocol_text}\nspectra_at: [4]\n")
     bench = made.bench()
     bench.register_shelf()
     claim = bench.hypotheses(["ranks"])["ranks"]

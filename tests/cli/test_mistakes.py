@@ -70,6 +70,35 @@ def test_a_broken_declaration_stops_before_anything_is_run(harness: Call, made: 
     assert not made.store.root.exists()
 
 
+UNKEPT = (
+    'hypotheses/live.yaml predictions[0].measure: under protocol bench, "stable_rank@5" has no value in cell '
+    "(20 updates): a spectrum is kept after the first update, those of spectra_at and the last. Kept here: 1, 20. "
+    "Name one of them, or leave @5 out for each run's last update."
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["validate"], ["validate", "hypotheses/live.yaml"], ["plan", "live"], ["test", "live"], ["register", "live"]],
+)
+def test_a_value_that_no_run_keeps_is_told_before_any_run(harness: Call, made: "Made", command: list[str]) -> None:
+    prediction = "kind: mean_bound, direction: above, value: 2, cell: {rank: 8}, measure: stable_rank@5}"
+    head, rest = made.claim_text.split("kind: collapse_probability,")
+    said_of = rest.split("event: collapsed,")[0] + "rationale: Two directions are what one could see., "
+    made.declare("hypotheses/live.yaml", head + said_of + prediction + "\n")
+    said = harness(*command)
+    assert said.code == 2
+    assert [line for line in (said.out + said.err).splitlines() if "live" in line] == [UNKEPT]
+    assert not made.store.root.exists()
+
+
+def test_validate_holds_no_claim_against_a_protocol_that_is_mistaken_itself(harness: Call, made: "Made") -> None:
+    made.declare("runs/bench.yaml", made.protocol_text.replace("heads: 4", "heads: 7"))
+    said = harness("validate", "hypotheses/live.yaml")
+    assert (said.code, said.out) == (0, "1 declarations, no mistake\n")
+    assert said.err.startswith("no claim is held against protocol bench, for runs/bench.yaml:")
+
+
 def test_validate_tells_every_mistake_of_every_file(harness: Call, made: "Made") -> None:
     assert harness("validate").code == 0
     made.declare("hypotheses/one.yaml", made.claim_text.replace("seeds: 6", "seeds: 0").replace("0.5", "2"))

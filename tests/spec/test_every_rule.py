@@ -264,6 +264,22 @@ def test_only_a_measure_of_steps_has_a_value_at_a_step(measure: str, tmp_path: P
     assert line.endswith(" Known: rank_so_far, share_so_far. Use one, or leave @4 out.")
 
 
+@pytest.mark.parametrize(
+    ("measure", "meant"),
+    [("acuracy", "accuracy"), ("rank_so_fra", "rank_so_far"), ("rank_so_fra@4", "rank_so_far"), ("nrom", "norm")],
+)
+def test_a_misspelt_measure_is_told_with_the_one_that_is_meant(measure: str, meant: str, tmp_path: Path) -> None:
+    (line,) = told(declared(f"{MORE}, measure: {measure}"), tmp_path)
+    assert f'"{measure}" is no measure with one row per (run' in line.replace("per run", "per (run")
+    assert f" in analysis/; did you mean {meant}? Known: " in line
+
+
+@pytest.mark.parametrize("measure", ["mood", "depth", "norm@4"])
+def test_nothing_is_suggested_for_another_word_or_for_a_measure_of_other_rows(measure: str, tmp_path: Path) -> None:
+    (line,) = told(declared(f"{MORE}, measure: {measure}"), tmp_path)
+    assert "did you mean" not in line
+
+
 def test_problems_have_no_steps(tmp_path: Path) -> None:
     for measure in ("rank_so_far", "rank_so_far@4", "accuracy_items@4"):
         (line,) = told(declared(f"{MORE}, generalise_to: items, measure: {measure}"), tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.spec.measure import Grain, MeasureHead, bounded_among, head_of, is_measure, measure_head, split
+from harness.spec.measure import Grain, MeasureHead, Steps, bounded_among, head_of, is_measure, measure_head, split
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,12 @@ from harness.spec.measure import Grain, MeasureHead, bounded_among, head_of, is_
         ("-- one row per GRPO run; a norm; of dW", MeasureHead(Grain.RUN, "a norm; of dW", bounded=False)),
         ("--one row per base ; nats", MeasureHead(Grain.BASE, "nats", bounded=False)),
         ("-- one row per (run, problem); 0 to 1", MeasureHead(Grain.ITEM, "0 to 1", bounded=True)),
-        ("-- one row per (run, step); a norm", MeasureHead(Grain.STEP, "a norm", bounded=False)),
+        ("-- one row per (run, step); a norm", MeasureHead(Grain.STEP, "a norm", bounded=False, at=Steps.EVERY)),
+        (
+            "-- one row per (run, step with spectra); a norm",
+            MeasureHead(Grain.STEP, "a norm", bounded=False, at=Steps.SPECTRA),
+        ),
+        ("-- one row per (run, last step); a norm", MeasureHead(Grain.STEP, "a norm", bounded=False, at=Steps.LAST)),
     ],
 )
 def test_a_head_states_grain_and_unit(line: str, head: MeasureHead) -> None:
@@ -28,6 +33,8 @@ def test_a_head_states_grain_and_unit(line: str, head: MeasureHead) -> None:
         "-- one row per run;  ",
         "-- one row per runner; 0 to 1",
         "-- one row per (run, layer); 0 to 1",
+        "-- one row per (run, first step); 0 to 1",
+        "-- one row per (run, last step with spectra); 0 to 1",
         "-- one row per base model; 0 to 1",
         "SELECT 1 -- one row per run; 0 to 1",
     ],
@@ -80,3 +87,18 @@ def test_only_a_measure_of_steps_has_a_value_at_one() -> None:
     assert head_of(heads, "none") is None
     assert bounded_among(heads, ["step@4", "run", "run@4", "none"]) == {"step@4", "run"}
     assert bounded_among({"step": MeasureHead(Grain.STEP, "a norm", bounded=False)}, ["step", "step@4"]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("updates", "every", "spectra"),
+    [
+        (80, list(range(1, 81)), [1, 2, 4, 32, 80]),
+        (32, list(range(1, 33)), [1, 2, 4, 32]),
+        (20, list(range(1, 21)), [1, 2, 4, 20]),
+        (1, [1], [1]),
+    ],
+)
+def test_values_are_kept_after_updates_that_are_made(updates: int, every: list[int], spectra: list[int]) -> None:
+    assert list(Steps.EVERY.kept(updates, (2, 4, 32))) == every
+    assert list(Steps.SPECTRA.kept(updates, (2, 4, 32))) == spectra
+    assert list(Steps.LAST.kept(updates, (2, 4, 32))) == [updates]

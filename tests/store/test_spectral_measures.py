@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.plan import PlannedRun
-from harness.spec.measure import Grain
+from harness.spec.measure import Grain, Steps
 from harness.spec.shelf import Shelf
 from harness.store import base_responses, query, refresh, responses
 
@@ -64,6 +64,8 @@ EXPECTED = {
     "effective_rank_of_null": 0.5,  # 2/4 and 3/6
 }
 OF_BASES = {"base_stable_rank", "base_effective_rank", "base_participation_ratio", "base_alpha"}
+PLACED = {"principal_overlap", "overlap_excess", "intruder_count"}
+"""Measures of where an update lies in the base."""
 NEEDS = {
     "update_norm": "frobenius",
     "effective_rank_share": "singular_values",
@@ -103,6 +105,10 @@ def test_every_shipped_measure_of_spectra_is_worked_out_here() -> None:
     heads = shelf.measures()
     assert {name for name in reads if heads[name].grain is Grain.STEP} == EXPECTED.keys()
     assert {name for name in reads if heads[name].grain is Grain.BASE} == OF_BASES
+    of_steps = {name: head.at for name, head in heads.items() if head.grain is Grain.STEP}
+    assert {name for name, at in of_steps.items() if at is Steps.LAST} == PLACED
+    assert {name for name, at in of_steps.items() if at is Steps.SPECTRA} == EXPECTED.keys() - PLACED
+    assert {name for name, at in of_steps.items() if at is Steps.EVERY} == {"reward_at"}
     shares = {"effective_rank_share", "top1_energy", "top4_energy", "principal_overlap"}
     assert {name for name in reads if heads[name].bounded} == shares
 

@@ -1,0 +1,48 @@
+"""The mistake of asking for a measure after an update at which runs keep no value of it.
+
+A measure says in its first line after which updates it has one; the protocol says after which a spectrum is kept, and
+an arm how many updates its runs make. Nothing is known of a measure that says less than is so: one whose line says
+`(run, step)` and that reads spectra nevertheless is not refused here, and its runs then have no value.
+"""
+
+from collections.abc import Mapping
+
+from harness.plan import misfit, updates_of
+from harness.spec import Prediction, Protocol
+from harness.spec.measure import MeasureHead, Steps, head_of, split
+
+WHY = {
+    Steps.EVERY: "it has one after every update that they make",
+    Steps.SPECTRA: "a spectrum is kept after the first update, those of spectra_at and the last",
+    Steps.LAST: "it is computed after the last update only",
+}
+MOST = 4
+"""Arms that a message names."""
+
+
+def unkept(prediction: Prediction, protocol: Protocol, heads: Mapping[str, MeasureHead]) -> str:
+    """Return why runs of a prediction have no value of its measure, with the remedy; empty where all have one.
+
+    Arms that the protocol cannot run are left out; a measure without @STEP or of the user's own code is never refused.
+    """
+    measure = getattr(prediction, "measure", "")
+    step, head = split(measure)[1], head_of(heads, measure)
+    cells = {arm: cell for arm, cell in prediction.cells(protocol.given).items() if not misfit(cell, protocol)}
+    if step is None or head is None or not cells:
+        return ""
+    made = {arm: updates_of(cell, protocol) for arm, cell in cells.items()}
+    kept = {arm: head.at.kept(updates, protocol.spectra_at) for arm, updates in made.items()}
+    lacking = [f"{arm} ({made[arm]} updates)" for arm, at in kept.items() if step not in at]
+    if not lacking:
+        return ""
+    more = f" and {len(lacking) - MOST} more" if len(lacking) > MOST else ""
+    what = f'"{measure}" has no value in {", ".join(lacking[:MOST])}{more}: {WHY[head.at]}'
+    shared = [at for at in next(iter(kept.values())) if all(at in others for others in kept.values())]
+    remedy = "Name one of them, or leave" if shared else "Leave"
+    return f"{what}. Kept here: {_listed(head.at, shared)}. {remedy} @{step} out for each run's last update."
+
+
+def _listed(at: Steps, shared: list[int]) -> str:
+    if at is Steps.EVERY:
+        return f"1 to {shared[-1]}"
+    return ", ".join(map(str, shared)) or "none that all arms share"
