@@ -1,6 +1,7 @@
--- one row per (run, step with spectra); geometric mean over adapted matrices of effective rank / that of a random dW
-SELECT run_id, step, exp(avg(ln(u.effective_rank / n.effective_rank))) AS value
+-- one row per (run, step with spectra); geometric mean over updated matrices of effective rank / that of a random dW
+SELECT run_id, step, exp(avg(ln(u.effective_rank / n.effective_rank))) AS value, count(*) AS n_matrices
 FROM (SELECT * FROM spectrum WHERE target = 'update') AS u
 LEFT JOIN (SELECT * FROM spectrum WHERE target = 'null') AS n USING (run_id, step, module)
+WHERE u.frobenius IS DISTINCT FROM 0 OR u.source = 'low_precision_difference'
 GROUP BY run_id, step
 HAVING count(u.effective_rank / n.effective_rank) FILTER (u.source <> 'low_precision_difference') = count(*)

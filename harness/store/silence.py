@@ -9,17 +9,19 @@ from harness.store.index import query
 NO_VALUE = "no value"
 """The reason where nothing more is known."""
 ROUNDED = "update read from low-precision weights"
+UNMOVED = "no matrix was updated: every dW is exactly zero"
 
 SPECTRA = """
 SELECT run.run_id, coalesce($2, updates) AS at, count(read.step) AS matrices,
-       bool_or(source = 'low_precision_difference') AS rounded
+       bool_or(source = 'low_precision_difference') AS rounded, bool_and(coalesce(frobenius = 0, false)) AS unmoved
 FROM run LEFT JOIN (SELECT * FROM spectrum WHERE target = 'update') AS read
      ON read.run_id = run.run_id AND read.step = coalesce($2, updates)
 WHERE list_contains($1, run.run_id)
 GROUP BY ALL
 ORDER BY run.run_id
 """
-"""One row per run: how many matrices its spectrum has at the step, and whether any was read from rounded weights."""
+"""One row per run: how many matrices its spectrum has at the step, whether any was read from rounded weights, and
+whether none was updated."""
 
 
 def silences(store: Store, measure: str, run_ids: Sequence[str]) -> dict[str, str]:
@@ -31,9 +33,11 @@ def silences(store: Store, measure: str, run_ids: Sequence[str]) -> dict[str, st
     found = dict.fromkeys(run_ids, NO_VALUE)
     reads = r"SELECT 1 FROM duckdb_views() WHERE view_name = ? AND regexp_matches(sql, '\bspectrum\b')"
     if query(store, reads, [name])[1]:
-        for run_id, at, matrices, rounded in query(store, SPECTRA, [list(run_ids), step])[1]:
+        for run_id, at, matrices, rounded, unmoved in query(store, SPECTRA, [list(run_ids), step])[1]:
             if not matrices:
                 found[run_id] = f"no spectrum at step {at}"
             elif rounded:
                 found[run_id] = ROUNDED
+            elif unmoved:
+                found[run_id] = UNMOVED
     return found

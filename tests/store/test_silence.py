@@ -86,6 +86,22 @@ def test_a_run_without_a_spectrum_says_so_and_one_of_rounded_weights_too(made: "
     assert silences(made.store, "mine@4", []) == {}
 
 
+def test_a_run_that_updated_nothing_says_so_unless_rounding_may_have_hidden_it(
+    made: "Made", runs: list[PlannedRun]
+) -> None:
+    nothing = spectra(4, stable_rank=None, frobenius=0.0)["spectrum"]
+    something = spectra(4, stable_rank=None, frobenius=1.0)["spectrum"]
+    made.run(runs[0], 0.5, {"spectrum": nothing * 2})
+    made.run(runs[1], 0.5, {"spectrum": [*nothing, *something]})
+    made.run(runs[2], 0.5, {"spectrum": [*nothing, *spectra(4, stable_rank=None)["spectrum"]]})  # a norm is not known
+    made.run(runs[3], 0.5, spectra(4, stable_rank=None, frobenius=0.0, source="low_precision_difference"))
+    measured(made, RANKS)
+    asked = [run.id for run in runs[:4]]
+    why = ["no matrix was updated: every dW is exactly zero", "no value", "no value"]
+    why += ["update read from low-precision weights"]
+    assert silences(made.store, "mine@4", asked) == dict(zip(asked, why, strict=True))
+
+
 def test_of_a_measure_that_reads_no_spectra_nothing_about_spectra_is_told(made: "Made", runs: list[PlannedRun]) -> None:
     made.run(runs[0], 0.5)
     measured(made, LOSSES)

@@ -114,7 +114,10 @@ def test_every_shipped_measure_of_spectra_is_worked_out_here() -> None:
 
 
 def test_every_measure_has_its_value_by_hand_at_every_step(made: "Made", runs: list[PlannedRun]) -> None:
-    twice = {kind: {**of, "stable_rank": 2 * of["stable_rank"], "frobenius": 0.0} for kind, of in UPDATE.items()}
+    twice = {
+        kind: {**of, "stable_rank": 2 * of["stable_rank"], "frobenius": of["frobenius"] / 2}
+        for kind, of in UPDATE.items()
+    }
     rows = [*matrices("update", UPDATE), *matrices("null", NULL), *matrices("weights", NULL)]
     rows += [*matrices("update", twice, step=4), *matrices("null", NULL, step=4)]
     made.run(runs[0], 0.5, {"spectrum": rows})
@@ -125,7 +128,7 @@ def test_every_measure_has_its_value_by_hand_at_every_step(made: "Made", runs: l
         assert value(made, f"{measure}@5", runs[0]) is None, measure
         key = query(made.store, f'SELECT count(*), count(DISTINCT (run_id, step)) FROM "{measure}"')[1]
         assert key == [(2, 2)], measure
-    at_four = {"stable_rank": 4.0, "stable_rank_of_null": sqrt(0.5), "update_norm": 0.0, "effective_rank": 2.5}
+    at_four = {"stable_rank": 4.0, "stable_rank_of_null": sqrt(0.5), "update_norm": 2.5, "effective_rank": 2.5}
     assert {name: value(made, f"{name}@4", runs[0]) for name in at_four} == pytest.approx(at_four, rel=1e-15)
 
 
@@ -143,6 +146,39 @@ def test_a_run_has_no_value_unless_all_its_matrices_have_one(
     made.run(runs[4], 0.5, {"spectrum": []})
     indexed(made)
     assert [value(made, measure, run) is None for run in runs[:5]] == [False, True, True, True, True]
+
+
+ADAPTED = {"update_norm", "relative_update_norm", "intruder_count"}
+"""Measures to which a matrix without an update contributes."""
+UNTOLD: Row = {**dict.fromkeys(UPDATE["q_proj"]), "singular_values": [0.0] * 4}
+"""What nothing is known of, but that it has no singular value above zero."""
+ZERO: Row = {**UNTOLD, "frobenius": 0.0, "relative_norm": 0.0, "intruders": 0, "intruders_unsettled": 0}
+"""What a matrix has whose update is exactly zero."""
+
+
+@pytest.mark.parametrize("measure", sorted(EXPECTED.keys() - ADAPTED))
+def test_a_matrix_without_an_update_is_in_no_mean_and_one_of_rounded_weights_silences_it(
+    made: "Made", runs: list[PlannedRun], measure: str
+) -> None:
+    nulls = matrices("null", {**NULL, "k_proj": UNTOLD})
+    updated, zero = matrices("update", UPDATE), matrices("update", {"k_proj": ZERO})
+    rounded = matrices("update", {"k_proj": ZERO}, source="low_precision_difference")
+    untold = matrices("update", {"k_proj": UNTOLD})  # null for another reason
+    for run, rows in zip(runs, ([], zero, rounded, untold), strict=False):
+        made.run(run, 0.5, {"spectrum": [*updated, *rows, *nulls]})
+    made.run(runs[4], 0.5, {"spectrum": [*zero, *nulls]})
+    indexed(made)
+    expected = pytest.approx(EXPECTED[measure], rel=1e-15)
+    assert [value(made, measure, run) for run in runs[:5]] == [expected, expected, None, None, None]
+    assert query(made.store, f'SELECT DISTINCT n_matrices FROM "{measure}"')[1] == [(2,)]
+
+
+def test_a_matrix_without_an_update_counts_where_zero_is_its_value(made: "Made", runs: list[PlannedRun]) -> None:
+    made.run(runs[0], 0.5, {"spectrum": matrices("update", {**UPDATE, "k_proj": ZERO})})
+    indexed(made)
+    # sqrt(3^2 + 4^2 + 0); (.01 + .03 + 0) / 3; (3 + 4 + 0) / 3
+    expected = {"update_norm": 5.0, "relative_update_norm": 0.04 / 3, "intruder_count": 7 / 3}
+    assert {name: value(made, name, runs[0]) for name in ADAPTED} == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("measure", ["stable_rank_of_null", "effective_rank_of_null"])

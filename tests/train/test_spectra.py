@@ -3,18 +3,26 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
-from harness.spec import Cell
+from harness.spec import Cell, Protocol
 from harness.spec.adapter import Full
-from harness.store import refresh, responses
+from harness.store import query, refresh, responses, silences
+from harness.train.spectra import base_rows, update_rows
+from harness.train.updates import start, updates
 from tests.train.conftest import Laboratory
-from tests.train.test_updates import DECLARED, names, spec
+from tests.train.test_updates import DECLARED, folder, names, policy_of, spec, stirred
+
+if TYPE_CHECKING:
+    from tests.conftest import Made
+
+__all__ = ["folder"]  # a fixture
 
 SPECTRAL = Path(__file__).parents[2] / "analysis"
 
@@ -86,3 +94,51 @@ def test_an_update_read_from_bfloat16_weights_is_flagged_and_enters_no_measure(f
     ids = [exact.id, rounded.id, lora.id]
     for measure in ("stable_rank", "effective_rank@1", "update_norm", "principal_overlap"):
         assert responses(store, measure, ids).keys() == {exact.id, lora.id}, measure
+
+
+ADAPTED = {"update_norm", "relative_update_norm", "intruder_count"}
+"""Measures to which a matrix without an update contributes: a norm of zero, no intruder."""
+
+
+def pruned(policy: Any, modules: tuple[str, ...]) -> Any:
+    """Take every direction of AdaLoRA from some matrices, as its pruning does: their diagonal becomes zero."""
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_E" in name and any(module in name for module in modules):
+                parameter.zero_()
+    return policy
+
+
+def test_a_matrix_that_is_pruned_away_leaves_the_others_their_mean(
+    made: "Made", folder: Path, pocket: Protocol
+) -> None:
+    """Real rows: of seven matrices, of five of them that are left, and of none."""
+    base_rows(folder)
+    adapter = spec({"method": "adalora", "rank": 2, "initial_rank": 4})
+    bench = made.bench()
+    runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(runs.bases[0])
+    gone = ((), ("q_proj", "up_proj"), ("proj",))
+    kept: list[list[dict[str, Any]]] = []
+    for run, modules in zip(runs.runs, gone, strict=False):
+        policy = policy_of(adapter, folder, pocket)
+        since = start(policy, adapter, folder)
+        found = updates(pruned(stirred(policy), modules), adapter, since)
+        kept.append(update_rows(found, 20, 7, folder, placed=True))
+        made.run(run, 0.5, {"spectrum": kept[-1]})
+    refresh(made.store, sorted(SPECTRAL.glob("*.sql")))
+    ids = [run.id for run in runs.runs[: len(gone)]]
+    left = {row["module"]: row for row in kept[1] if row["target"] == "update" and row["frobenius"]}
+    assert len(left) == 5
+    assert {row["effective_rank"] for row in kept[1] if not row["frobenius"]} == {None}
+    _, counts = query(made.store, "SELECT run_id, n_matrices FROM effective_rank ORDER BY n_matrices DESC")
+    assert counts == [(ids[0], 7), (ids[1], 5)]
+    mean = sum(row["effective_rank"] for row in left.values()) / 5
+    assert responses(made.store, "effective_rank", ids)[ids[1]].value == pytest.approx(mean, rel=1e-15)
+    spectral = {path.stem for path in SPECTRAL.glob("*.sql") if "target = 'update'" in path.read_text()}
+    assert len(spectral) == 14
+    for measure in spectral:
+        assert responses(made.store, measure, ids).keys() == set(ids if measure in ADAPTED else ids[:2]), measure
+    assert [responses(made.store, name, ids)[ids[2]].value for name in sorted(ADAPTED)] == [0.0, 0.0, 0.0]
+    none = "no matrix was updated: every dW is exactly zero"
+    assert silences(made.store, "effective_rank", ids[2:]) == {ids[2]: none}
