@@ -212,7 +212,12 @@ def _save(policy: Any, stage: Path, base_id: str) -> None:
         return
     config = policy.peft_config["default"]
     config.base_model_name_or_path = base_id  # PEFT would write the folder of the base
-    config.target_modules = sorted(config.target_modules)  # a set, whose order differs between processes
+    if isinstance(among := getattr(config, "feedforward_modules", None), set):  # IA3's, which it seeks by endings
+        names = {name for name in config.target_modules if name.endswith(tuple(among))}
+        config.feedforward_modules = names  # PEFT reads them back as a subset of the names that it wrote
+    for name, value in list(vars(config).items()):
+        if isinstance(value, set):  # whose order differs between processes
+            setattr(config, name, sorted(value))
     policy.save_pretrained(stage, safe_serialization=True, save_embedding_layers=False)
     (stage / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
 
