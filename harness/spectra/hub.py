@@ -4,6 +4,7 @@ Of a model, one commit is read and told: its safetensors and JSON files, at the 
 downloaded. Without a connection, what was downloaded before is found in the library's own cache.
 """
 
+import difflib
 import re
 from pathlib import Path
 
@@ -12,6 +13,8 @@ HUB_ID = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-
 KEPT = ["*.safetensors", "*.json"]
 LEFT = ["*/*", "consolidated*"]
 """Subfolders (other formats, other adapters), and a second copy of the weights in some repositories."""
+FILES = (".safetensors", ".json", ".bin", ".pt", ".pth", ".ckpt")
+"""Endings that a file has and no model."""
 SECONDS = 20.0
 
 
@@ -22,10 +25,11 @@ class HubError(Exception):
 def resolve(target: str, here: Path = Path(), *, bars: bool = False) -> tuple[Path, str | None]:
     """Return the file or folder that `target` names, and the commit where it has one; `bars`: show downloads.
 
-    A path from `here` that exists stands before a model of that name.
+    A path from `here` that exists stands before a model of that name. Where only its parent does, or a path that is
+    called alike, it is a mistyped path, unless a revision says that a model is meant.
 
     Raises:
-        FileNotFoundError: neither an existing path nor the form ORG/NAME[@REVISION].
+        FileNotFoundError: neither an existing path nor a model's name; the text says so, and what is called alike.
         HubError: no connection and no copy, no such model or revision, or one that is not open to this user.
     """
     path = here / target
@@ -33,12 +37,41 @@ def resolve(target: str, here: Path = Path(), *, bars: bool = False) -> tuple[Pa
         found = SNAPSHOT.search(str(path.absolute()))
         return path, found[1] if found else None
     asked = HUB_ID.fullmatch(target)
-    if asked is None or ".." in target or target.startswith((".", "/")):
-        raise FileNotFoundError(f"{target}: no such file or folder, and no model on the Hub (ORG/NAME[@REVISION]).")
+    if asked is None or ".." in target or target.startswith((".", "/")) or asked["repo"].endswith(FILES):
+        raise FileNotFoundError(_missing(path, target))
+    if asked["revision"] is None and (path.parent.is_dir() or _alike(path)):
+        raise FileNotFoundError(_missing(path, target, f", or {target}@main for a model on the Hub"))
     repo, revision = asked["repo"], asked["revision"] or "main"
     online = _asked(repo, revision)
     folder = _snapshot(repo, revision, online, bars)
     return folder, folder.name
+
+
+def _missing(path: Path, target: str, otherwise: str = "") -> str:
+    """Return a line about a path that does not exist, with one that does and is called alike."""
+    alike = _alike(path)
+    there = f"; {Path(target).parents[len(alike) - 1].joinpath(*alike)} is there" if alike else ""
+    return f"{target}: no such file or folder{there}. Name one that exists{otherwise}."
+
+
+def _alike(path: Path) -> tuple[str, ...]:
+    """Return the last names of an existing path that differs from `path` in a letter or two of its last, or last two.
+
+    One name where the parent exists, two where only the parent's own does; none where nothing is called alike.
+    """
+    if path.parent.is_dir():
+        return tuple(_nearest(path.parent, path.name))
+    for parent in _nearest(path.parent.parent, path.parent.name):
+        if (path.parent.parent / parent / path.name).exists():
+            return (parent, path.name)
+    return ()
+
+
+def _nearest(folder: Path, name: str) -> list[str]:
+    try:
+        return difflib.get_close_matches(name, sorted(entry.name for entry in folder.iterdir()), n=1)
+    except OSError:
+        return []
 
 
 def _asked(repo: str, revision: str) -> bool:
@@ -90,8 +123,8 @@ def _snapshot(repo: str, revision: str, online: bool, bars: bool) -> Path:
         if online:
             rule, remedy = f"the download failed ({_line(error)})", "Repeat the command; it goes on from here"
         else:
-            rule = f"no answer from the Hub and no copy in {constants.HF_HUB_CACHE}"
-            remedy = "Connect this machine, or name a folder"
+            rule = f"no such path here, no answer from the Hub and no copy in {constants.HF_HUB_CACHE}"
+            remedy = "Check the name, or connect this machine"
         raise HubError(f"{repo}@{revision}: {rule}. {remedy}.") from None
 
 

@@ -6,6 +6,7 @@ model's own, no pickle, no network. Slower than the factors' own core by orders 
 """
 
 import copy
+import difflib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def merged(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> Iter
         CheckpointError: an unknown method, one that changes no matrix, a base without configuration, or an adapter that
             does not fit it.
     """
-    _check(config)
+    check_method(config)
     if not (base.folder / "config.json").is_file():
         rule = f"no config.json, which the update of {config.kind} needs beside the weights"
         raise CheckpointError(f"{base.folder}: {rule}. Name the folder of the base model.")
@@ -50,15 +51,24 @@ def merged(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> Iter
         raise config.error(f"{config.kind} changes no matrix of this base", "Name an adapter of another kind")
 
 
-def _check(config: AdapterConfig) -> None:
+def check_method(config: AdapterConfig) -> None:
+    """Raise CheckpointError where PEFT does not know the method, or where it is no fixed update of matrices."""
     from peft import PeftType, PromptLearningConfig  # 5 s, which adapters with factors of their own do not need
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     if config.kind not in PeftType.__members__:
-        raise config.error(f"peft_type {config.kind[:40]!r} is no method of the installed PEFT", "Update PEFT")
+        alike = difflib.get_close_matches(config.kind[:40].upper(), PeftType.__members__, n=1)
+        remedy = (
+            f"Use PEFT's name of it, such as {alike[0]}"
+            if alike
+            else "Name an adapter of a method that it has, or update it"
+        )
+        raise config.error(f"peft_type {config.kind[:40]!r} is no method of the installed PEFT", remedy)
     declared = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType[config.kind]]
     if config.kind in WITHOUT_MATRIX or issubclass(declared, PromptLearningConfig):
-        raise config.error(f"{config.kind} is no fixed update of matrices", "Name an adapter of another kind")
+        what = "learns a prompt" if issubclass(declared, PromptLearningConfig) else "changes other things"
+        rule = f"{config.kind} {what} and is no fixed update of matrices, so it has no spectrum"
+        raise config.error(rule, "Name an adapter of another kind")
 
 
 def _loaded(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> torch.nn.Module:

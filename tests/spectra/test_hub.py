@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -152,7 +153,7 @@ def test_a_tag_is_another_commit(hub: Hub, tmp_path: Path) -> None:
         (f"{REPO}@v9", False, f"{REPO}@v9: no such revision of this model. Name a branch, tag or commit."),
         ("lab/gated", False, "lab/gated@main: its authors ask for consent first. Give it on the model's page"),
         ("lab/pickled", False, "lab/pickled@main: no safetensors file at its top, and nothing else is read. Convert"),
-        (REPO, True, f"{REPO}@main: no answer from the Hub and no copy in "),
+        (REPO, True, f"{REPO}@main: no such path here, no answer from the Hub and no copy in "),
         (f"{REPO}@{'c' * 40}", True, "no answer from the Hub and no copy in "),
     ],
 )
@@ -165,10 +166,33 @@ def test_a_model_that_cannot_be_had_is_told_in_a_line(
     assert "\n" not in str(text)
 
 
-@pytest.mark.parametrize("target", ["nowhere", "./lab/tiny", "/lab/tiny", "a/b/c", "a/b@", f"{REPO}@../x"])
+@pytest.mark.parametrize(
+    "target",
+    ["nowhere", "./lab/tiny", "/lab/tiny", "a/b/c", "a/b@", f"{REPO}@../x", "lab/model.safetensors", "lab/run.json"],
+)
 def test_what_has_no_form_of_a_model_is_a_missing_path(target: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"{target}: no such file or folder"):
         resolve(target, tmp_path)
+
+
+def test_a_mistyped_path_is_no_model(hub: Hub, tmp_path: Path) -> None:
+    """Where its parent is a folder here, or a path is called alike; a revision says that a model is meant."""
+    (tmp_path / "adapters" / "first").mkdir(parents=True)
+    for target, there in (
+        ("adapters/frist", "; adapters/first is there"),
+        ("adaptors/first", "; adapters/first is there"),
+        ("adapters/other", ""),
+    ):
+        told = (
+            f"{target}: no such file or folder{there}. Name one that exists, or {target}@main for a model on the Hub."
+        )
+        with pytest.raises(FileNotFoundError, match=f"^{re.escape(told)}$"):
+            resolve(target, tmp_path)
+    told = "adapters/first/modle.safetensors: no such file or folder. Name one that exists."
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(told)}$"):
+        resolve("adapters/first/modle.safetensors", tmp_path)
+    (tmp_path / "lab").mkdir()
+    assert asked(f"{REPO}@main", hub.url, tmp_path)[1] == COMMIT
 
 
 def test_an_existing_path_stands_before_a_model_of_its_name(hub: Hub, tmp_path: Path) -> None:
