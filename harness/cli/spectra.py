@@ -7,14 +7,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.main import MACHINE
+from harness.cli.main import MACHINE, OK
+from harness.cli.outputs import Output, outputs
 from harness.cli.session import Session, output_options, pass_session
 from harness.record.job import JobDirectory, State
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from harness.spectra.frozen import Kept
     from harness.spectra.survey import Survey
 
-DRAWN = (".png", ".svg", ".pdf")
+ENDINGS = {"--parquet": (".parquet",), "--figure": (".png", ".svg", ".pdf")}
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 PATIENCE = 2.0
 """Seconds before progress is told."""
@@ -48,8 +49,8 @@ class _Place:
 @click.argument("target", metavar="PATH|RUN|HUB_ID[@REVISION]")
 @click.option("--against", metavar="BASE", help="The base: a path, run or model on the Hub (a run knows its own).")
 @click.option("--top", type=click.IntRange(min=1), metavar="K", help="Only K leading values of full matrices; faster.")
-@click.option("--parquet", type=click.Path(path_type=Path, dir_okay=False), help="Write a row per matrix to this file.")
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw it: .png, .svg or .pdf.")
+@click.option("--parquet", type=click.Path(path_type=Path), help="Write a row per matrix to this .parquet file.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw it: .png, .svg or .pdf.")
 @output_options
 @pass_session
 def command(
@@ -60,8 +61,7 @@ def command(
     TARGET is a folder that PEFT saved, a safetensors file or model folder, a run of the store, or a model on the Hub.
     Weights that were measured before are not measured again.
     """
-    outputs = [session.directory / path for path in (parquet, figure) if path is not None]
-    _check(outputs, figure)
+    asked = outputs(session.directory, {"--parquet": parquet, "--figure": figure}, ENDINGS)
     from harness.spectra.checkpoint import CheckpointError
     from harness.spectra.hub import HubError
     from harness.spectra.survey import survey
@@ -82,34 +82,29 @@ def command(
     notes = list(_notes(found, rows))
     for note in notes:
         click.echo(note, err=True)
-    _write(session, rows, about, parquet, figure)
     session.emit({**about, "notes": notes, "matrices": rows}, "\n".join(_lines(about, rows)))
-    return 0
-
-
-def _check(outputs: list[Path], figure: Path | None) -> None:
-    """Refuse what cannot be written before anything is measured."""
-    if figure is not None and figure.suffix.lower() not in DRAWN:
-        rule = f"{figure} ends in none of {', '.join(DRAWN)}. Name one of them."
-        raise click.BadParameter(rule, param_hint="--figure")
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise click.BadParameter(f"{path.parent} is no folder. Make it first.", param_hint=f"{path.name}")
+    return _write(session, rows, about, asked)
 
 
 def _place(session: Session, named: str) -> _Place:
     """Return what a path, a run, a base of the store, or a model on the Hub stands for, in this order."""
     from harness.spectra.hub import resolve
 
-    exists = (session.directory / named).exists()
+    if not named.strip():
+        raise click.ClickException("an empty name stands for nothing. Name a path, a run or a model on the Hub.")
+    try:
+        exists = (session.directory / named).exists()
+    except OSError as error:  # of a folder on the way that may not be read, or a name that is too long
+        raise click.ClickException(f"{_printable(named)}: {error.strerror}. Name another path.") from None
     job = None if exists else _job(session, named)
     if job is not None:
         return _result(session, job)
     try:
         path, commit = resolve(named, session.directory, bars=not session.quiet and sys.stderr.isatty())
-    except FileNotFoundError:
-        told = "no such file or folder, no run of this store, no model on the Hub (ORG/NAME[@REVISION])"
-        raise click.ClickException(f"{_printable(named)}: {told}. `harness runs list` shows the runs.") from None
+    except FileNotFoundError as error:
+        meant = "" if "/" in named or "." in named else " Runs are named by their ids (`harness runs list`), "
+        meant += "models of the Hub as ORG/NAME[@REVISION]." if meant else ""
+        raise click.ClickException(_printable(f"{error}{meant}")) from None
     if not exists:
         session.note(f"{named}: commit {commit}")
     return _Place(path, commit)
@@ -142,16 +137,12 @@ def _result(session: Session, job: JobDirectory) -> _Place:
 
 
 def _kept(session: Session) -> "Kept":
-    """Return where measured matrices are kept, or nowhere where that cannot be written."""
+    """Return where measured matrices are kept."""
     from harness.spectra.frozen import Kept
 
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rlvr-harness" / "spectra"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        session.note(f"{folder}: {error.strerror}; what is measured is not kept")
-        return Kept(None)
-    return Kept(folder)
+    named = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    folder = Path(os.path.expanduser(named)) / "rlvr-harness" / "spectra"
+    return Kept(folder if folder.is_absolute() else None, session.note)
 
 
 def _told(session: Session, found: "Survey") -> Iterator[Row]:
@@ -181,22 +172,34 @@ def _notes(found: "Survey", rows: list[Row]) -> Iterator[str]:
             f"{len(rounded)} differences of weights stored in {dtypes} ({100 * share:.3g} % of entries changed): "
             "rounding reads as rank, see the null rows; such spectra enter no claim. Compare float32 weights."
         )
-    if found.skipped:
-        more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
-        yield _printable(f"left out, no matrix to measure or compare: {', '.join(found.skipped[:3])}{more}")
+    for reason, names in found.skipped.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield _printable(f"left out, {reason}: {', '.join(names[:3])}{more}")
 
 
-def _write(session: Session, rows: list[Row], about: dict[str, str], parquet: Path | None, figure: Path | None) -> None:
-    if parquet is not None:
+def _write(session: Session, rows: list[Row], about: dict[str, str], asked: dict[str, Output]) -> int:
+    """Write the files that were asked for, and return the exit status: a full disk does not take the result away."""
+    status = OK
+    for output in asked.values():
+        try:
+            output.write(_writer(output.option, rows, about))
+        except OSError as error:
+            click.echo(_printable(f"{output.named}: not written ({error.strerror or error})."), err=True)
+            status = MACHINE
+        else:
+            done = f"{len(rows)} rows" if output.option == "--parquet" else "drawn"
+            session.note(_printable(f"{output.named}: {done}"))
+    return status
+
+
+def _writer(option: str, rows: list[Row], about: dict[str, str]) -> Callable[[Path], None]:
+    if option == "--parquet":
         from harness.spectra.table import write_parquet
 
-        write_parquet(session.directory / parquet, rows, about)
-        session.note(f"{parquet}: {len(rows)} rows")
-    if figure is not None:
-        from harness.publish.spectra import draw
+        return lambda path: write_parquet(path, rows, about)
+    from harness.publish.spectra import draw
 
-        draw(rows, session.directory / figure, _printable(f"{about['target']}: {about['what']}"))
-        session.note(f"{figure}: drawn")
+    return lambda path: draw(rows, path, _printable(f"{about['target']}: {about['what']}"))
 
 
 def _lines(about: dict[str, str], rows: list[Row]) -> Iterator[str]:

@@ -13,16 +13,19 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.spectra.adapter_config import AdapterConfig, read_config
-from harness.spectra.checkpoint import Checkpoint, CheckpointError
+from harness.spectra.adapter_config import NAME, AdapterConfig, read_config
+from harness.spectra.checkpoint import Checkpoint, CheckpointError, unreadable
 from harness.spectra.factors import REPEATABLE, Factors
-from harness.spectra.merged import merged
+from harness.spectra.merged import check_method, merged
+from harness.spectra.table import EMBEDDINGS, HEADS
 from harness.spectra.update import Update
 
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 FACTORS = re.compile(r"(?P<module>.+)\.(?P<part>lora_(?:embedding_)?[AB]|lora_E|lora_magnitude_vector)(?:\.weight)?")
 QUANTA = re.compile(r"(?P<module>.+)\.(?P<part>quanta_(?:weight|start)\.\d+|quanta_shape)")
+SAVED = re.compile(r"^base_model\.model\.|(^|[._])(lora_(embedding_)?[ABE]|lora_(up|down|magnitude_vector)|hada_w\d)\b")
+"""In the names of an adapter's tensors: PEFT's beginning, or how several libraries call factors."""
 PARTS = {"LORA": FACTORS, "ADALORA": FACTORS, "QUANTA": QUANTA}
 """How the tensors of an update are named, for methods whose tensors tell it."""
 LOST_STARTS = ("pissa", "corda", "lora_ga", "loftq")
@@ -53,8 +56,7 @@ class AdapterFolder:
 
     def __init__(self, folder: Path) -> None:
         self.config: AdapterConfig = read_config(folder)
-        file = folder / WEIGHTS
-        self.weights = Checkpoint(file if file.exists() else folder)
+        self.weights = _weights(folder)
         self._parts: dict[str, dict[str, str]] = {}
         for name in self.weights.names():
             found = PARTS[self.kind].fullmatch(name.removeprefix(PREFIX)) if self.from_tensors else None
@@ -67,6 +69,12 @@ class AdapterFolder:
         return self.config.kind
 
     @property
+    def called(self) -> str:
+        """The method, with the variant of LoRA that it is."""
+        variant = "DoRA" if self.config.on("use_dora") else self.config.start if self.config.start in REPEATABLE else ""
+        return f"{self.kind} ({variant})" if variant else self.kind
+
+    @property
     def from_tensors(self) -> bool:
         """Whether the updates follow from the adapter's tensors, instead of from PEFT's merge with the base."""
         return self.kind in PARTS and not any(self.config.on(field) for field in MERGED_ONLY)
@@ -76,9 +84,25 @@ class AdapterFolder:
         return len(self._parts) if self.from_tensors else None
 
     def skipped(self) -> tuple[str, ...]:
-        """Return the tensors that belong to no update of a matrix: modules saved whole, biases, convolutions."""
+        """Return the tensors that belong to no update of a matrix: modules saved whole, biases, convolutions.
+
+        Of a method that PEFT merges, the weights of embeddings, heads and modules that are declared to be saved whole.
+        """
+        if not self.from_tensors:
+            return tuple(name for name in self.weights.names() if self.is_whole(name))
         used = {name for parts in self._parts.values() for name in parts.values()}
-        return tuple(name for name in self.weights.names() if name not in used) if self.from_tensors else ()
+        return tuple(name for name in self.weights.names() if name not in used)
+
+    def is_whole(self, name: str) -> bool:
+        """Return whether a tensor is a module's own weight or bias, saved as it is beside the updates."""
+        module, _, last = name.removeprefix(PREFIX).rpartition(".")
+        if last not in ("weight", "bias"):
+            return False
+        owner = module.rpartition(".")[2]
+        if self.from_tensors:
+            return not owner.startswith(("lora_", "quanta_"))
+        declared = self.config.fields.get("modules_to_save")
+        return owner in EMBEDDINGS | HEADS or (isinstance(declared, list) and owner in declared)
 
     def updates(self, base: Checkpoint | None = None) -> Iterator[tuple[str, Update]]:
         """Yield (module, update) for every adapted matrix, as the function `updates` does."""
@@ -92,7 +116,7 @@ class AdapterFolder:
             yield module, Factors(self.config, self.weights, module, parts).update(base)
 
     def _check(self, base: Checkpoint | None) -> None:
-        """Raise CheckpointError where the configuration alone tells that there is no update to be had."""
+        """Raise CheckpointError where configuration and names alone tell that there is no update to be had."""
         for field, reason in NO_UPDATE.items():
             if self.config.on(field):
                 raise self.config.error(f"{field}: {reason}", "Name an adapter of another kind")
@@ -101,8 +125,21 @@ class AdapterFolder:
             rule = f"the factors of {start} stand for a part of the base that cannot be computed again"
             remedy = "Save it with path_initial_model_for_weight_conversion, or name the tuned model --against its base"
             raise self.config.error(rule, remedy)
+        self._not_contradictory()
+        if not self.from_tensors:
+            check_method(self.config)  # before a base is asked for: of a prompt none would help
         if self.config.on("use_dora") or start in REPEATABLE or not self.from_tensors:
             self._needed(base)
+
+    def _not_contradictory(self) -> None:
+        """Raise CheckpointError where there are trained tensors that the configuration says nothing of."""
+        stray = {} if self.config.on("use_dora") else {"lora_magnitude_vector": "use_dora is not true"}
+        stray |= {"lora_E": "peft_type is LORA and not ADALORA"} if self.kind == "LORA" else {}
+        for module, parts in self._parts.items():
+            for part, said in stray.items():
+                if part in parts:
+                    rule = f"{said}, but {self.weights.path.name} holds {part} of {module}"
+                    raise self.config.error(rule, "Use the configuration that it was saved with")
 
     def _needed(self, base: Checkpoint | None) -> Checkpoint:
         if base is None:
@@ -110,3 +147,29 @@ class AdapterFolder:
             remedy = f"Name the base: --against {self.config.base or 'BASE'}"
             raise self.config.error(f"the update of {what} cannot be told from the adapter alone", remedy)
         return base
+
+
+def _weights(folder: Path) -> Checkpoint:
+    """Return the adapter's tensors, by PEFT's name of the file or in the only file of that folder."""
+    file = folder / WEIGHTS
+    if file.exists():
+        return Checkpoint(file)
+    found = Checkpoint(folder)
+    if not holds_adapter(found):
+        rule = f"no {WEIGHTS} beside {NAME}, and the other weights are no adapter's"
+        raise CheckpointError(f"{folder}: {rule}. Put it there, or name the file of the other weights.")
+    return found
+
+
+def adapter_folder(path: Path) -> Path | None:
+    """Return the folder of the saved adapter that `path` is, or whose weights or configuration it names."""
+    folder = path.parent if path.name in (WEIGHTS, NAME) and not path.is_dir() else path
+    try:
+        return folder if (folder / NAME).exists() else None
+    except OSError as error:
+        raise unreadable(folder, error) from None
+
+
+def holds_adapter(checkpoint: Checkpoint) -> bool:
+    """Return whether the tensors are called as those of an adapter, of PEFT or another library."""
+    return any(SAVED.search(name) for name in checkpoint.names())

@@ -87,6 +87,8 @@ class Checkpoint:
         entry = self._entry(name)
         try:
             tensor = _read(entry) if entry.dtype in FLOATS else _other(entry.file, name)
+        except PermissionError as error:
+            raise unreadable(entry.file, error) from None
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{entry.file}: {name}: {_line(error)}. Copy or download it again.") from None
         if entry.dtype in FLOATS and not all_finite(tensor):
@@ -109,6 +111,15 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
+def unreadable(path: Path, error: OSError) -> CheckpointError:
+    """Return the error about a file or folder that the system would not open, by the system's own reason."""
+    if isinstance(error, FileNotFoundError):
+        return CheckpointError(f"{path}: no such file. Name a folder that holds it.")
+    if isinstance(error, PermissionError):
+        return CheckpointError(f"{path}: this user may not read it. Change its permissions, or name a copy.")
+    return CheckpointError(f"{path}: {error.strerror or _line(error)}. Name another, or copy it again.")
+
+
 def read_object(path: Path, limit: int) -> dict[str, Any]:
     """Return the object in a JSON file of at most `limit` bytes.
 
@@ -119,7 +130,7 @@ def read_object(path: Path, limit: int) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(limit + 1)
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}. Name a folder that holds it.") from None
+        raise unreadable(path, error) from None
     if len(text) > limit:
         raise CheckpointError(f"{path}: larger than {limit} bytes, which no such file is. Download it again.")
     try:
@@ -133,6 +144,13 @@ def read_object(path: Path, limit: int) -> dict[str, Any]:
 
 def _chosen(path: Path) -> Path:
     """Return the file to begin with: the safetensors file, or the index of the shards."""
+    try:
+        return _found(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _found(path: Path) -> Path:
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder. Name one that exists.")
     if not path.is_dir():
@@ -149,6 +167,10 @@ def _chosen(path: Path) -> Path:
     pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLES)
     if pickles:
         raise CheckpointError(f"{path / pickles[0]}: {_PICKLED}")
+    within = sorted({file.parent.name for file in path.glob("*/*.safetensors")}, key=natural)
+    if within:
+        rule = f"no safetensors file in this folder, only in {', '.join(within[-3:])} within it"
+        raise CheckpointError(f"{path}: {rule}. Name one of the folders, such as {path / within[-1]}.")
     raise CheckpointError(f"{path}: no safetensors file in this folder. Name a folder with weights.")
 
 
@@ -166,14 +188,13 @@ def _named(path: Path) -> Path:
 def _header(file: Path) -> dict[str, _Entry]:
     """Return what a safetensors file says of its tensors; the library checks that they fill the file exactly."""
     try:
-        with safe_open(file, framework="pt") as opened:
+        with file.open("rb") as stream, safe_open(file, framework="pt") as opened:
             names = opened.keys()
-        with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             said = json.loads(stream.read(length))
-    except FileNotFoundError:
-        raise CheckpointError(f"{file}: no such file. Download it again.") from None
     except (SafetensorError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of the library
+            raise unreadable(file, error) from None
         rule = f"truncated, or no safetensors file ({_line(error)})"
         raise CheckpointError(f"{file}: {rule}. Copy or download it again.") from None
     return {name: _entry(file, 8 + length, said[name]) for name in names}

@@ -38,23 +38,37 @@ class Measured:
     tail: PowerLaw | None
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A folder of measured matrices, one small file each; None keeps nothing."""
+def _silent(_: str) -> None:
+    """Say nothing."""
 
-    folder: Path | None
+
+class Kept:
+    """A folder of measured matrices, one small file each; None keeps nothing.
+
+    It saves time and is nothing more: where it cannot be written, that is told once, and measuring goes on without it.
+    """
+
+    def __init__(self, folder: Path | None, tell: Callable[[str], None] = _silent) -> None:
+        self._folder, self._tell = folder, tell
 
     def get(self, key: str, measure: Callable[[], Measured]) -> Measured:
         """Return what is kept under `key`, else what `measure` returns, which is kept from now on."""
-        if self.folder is None:
+        if self._folder is None:
             return measure()
-        file = self.folder / key[:2] / f"{key}.json"
+        file = self._folder / key[:2] / f"{key}.json"
         found = _read(file)
         if found is None:
             found = measure()
+            self._write(file, found)
+        return found
+
+    def _write(self, file: Path, found: Measured) -> None:
+        try:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, asdict(found))
-        return found
+        except OSError as error:
+            self._tell(f"{file.parent.parent}: {error.strerror or error}; what is measured is not kept")
+            self._folder = None
 
 
 def frozen_spectra(checkpoint: Checkpoint, kept: Kept, top: int | None = None) -> Iterator[tuple[str, Measured]]:
@@ -94,12 +108,12 @@ def content_key(matrices: tuple[torch.Tensor, ...], *how: int | str | None) -> s
 
 
 def _read(file: Path) -> Measured | None:
-    """Return what a file keeps, or None where there is none, or a damaged one: it is derived, and made again."""
+    """Return what a file keeps, or None where there is nothing to be read: it is derived, and made again."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
         tail = value["tail"]
         return Measured(_spectrum(value["spectrum"]), None if tail is None else PowerLaw(**tail))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

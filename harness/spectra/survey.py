@@ -1,13 +1,12 @@
 """From a folder to the rows of its spectra: an adapter's updates, a checkpoint's weights, or what tuning changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.spectra.adapter_config import NAME
-from harness.spectra.adapter_folder import AdapterFolder
+from harness.spectra.adapter_folder import NAME, WEIGHTS, AdapterFolder, adapter_folder, holds_adapter
 from harness.spectra.changes import changes, shared, unshared
-from harness.spectra.checkpoint import Checkpoint
+from harness.spectra.checkpoint import Checkpoint, CheckpointError
 from harness.spectra.dense import Dense
 from harness.spectra.dora import Dora
 from harness.spectra.frozen import Kept, drawn, frozen_spectra, measured
@@ -23,11 +22,11 @@ class Survey:
     """What is about to be measured; rows are computed as they are asked for, one matrix in memory at a time."""
 
     what: str
-    """In words: `LORA adapter`, `weights`, `weights minus the base's`."""
+    """In words: `LORA adapter`, `LORA (DoRA) adapter`, `weights`, `weights minus the base's`."""
     matrices: int | None
     """How many there are, where that is known before."""
-    skipped: tuple[str, ...]
-    """What is left out, because it is no matrix, or none with a partner; of a checkpoint, vectors are not told."""
+    skipped: Mapping[str, tuple[str, ...]]
+    """Tensors that are left out, by reason; a checkpoint's vectors are not told."""
     rows: Iterator[Row]
     """Raises CheckpointError where the next matrix cannot be read."""
 
@@ -40,19 +39,53 @@ def survey(path: Path, base: Path | None, kept: Kept, top: int | None = None) ->
     Raises:
         CheckpointError: nothing that can be read.
     """
-    against = None if base is None else Checkpoint(base)
-    if (path / NAME).exists():
-        adapter = AdapterFolder(path)
-        rows = _updates(adapter, against, top)
-        return Survey(f"{adapter.kind} adapter", adapter.count(), adapter.skipped(), rows)
-    checkpoint = Checkpoint(path)
+    against = None if base is None else _weights_of(base, base=True)
+    if (folder := adapter_folder(path)) is not None:
+        adapter = AdapterFolder(folder)
+        return Survey(f"{adapter.called} adapter", adapter.count(), _beside(adapter), _updates(adapter, against, top))
+    checkpoint = _weights_of(path)
     if against is None:
         names = checkpoint.matrices()
         other = tuple(n for n in checkpoint.names() if len(checkpoint.shape(n)) > 1 and n not in set(names))
-        return Survey("weights", len(names), other, _weights(checkpoint, kept, top))
+        reason = "no matrix of floating-point numbers"
+        return Survey("weights", len(names), _told({reason: other}), _weights(checkpoint, kept, top))
     count = len(shared(checkpoint, against))
     rows = _changes(checkpoint, against, kept, top)
-    return Survey("weights minus the base's", count, unshared(checkpoint, against), rows)
+    return Survey("weights minus the base's", count, _alone(checkpoint, against), rows)
+
+
+def _weights_of(path: Path, *, base: bool = False) -> Checkpoint:
+    """Return the checkpoint at `path`; raise CheckpointError where its tensors are an adapter's."""
+    checkpoint = Checkpoint(path)
+    if not holds_adapter(checkpoint):
+        return checkpoint
+    if base:
+        raise CheckpointError(f"{path}: an adapter, and no base. Name the model that it was trained on.")
+    rule = f"tensors of an adapter without its {NAME}, which says what they mean"
+    raise CheckpointError(f"{path}: {rule}. Put the one that it was saved with beside them, as {WEIGHTS}.")
+
+
+def _beside(adapter: AdapterFolder) -> Mapping[str, tuple[str, ...]]:
+    names = adapter.skipped()
+    whole = tuple(name for name in names if adapter.is_whole(name))
+    other = tuple(name for name in names if name not in set(whole))
+    return _told({"saved whole beside the updates": whole, "no factor of a matrix": other})
+
+
+def _alone(tuned: Checkpoint, base: Checkpoint) -> Mapping[str, tuple[str, ...]]:
+    names = unshared(tuned, base)
+    ours, theirs = set(tuned.names()), set(base.names())
+    return _told(
+        {
+            "of another shape or type in the base": tuple(name for name in names if name in ours & theirs),
+            "not in the base": tuple(name for name in names if name not in theirs),
+            "in the base alone": tuple(name for name in names if name not in ours),
+        }
+    )
+
+
+def _told(reasons: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    return {reason: names for reason, names in reasons.items() if names}
 
 
 def _updates(adapter: AdapterFolder, base: Checkpoint | None, top: int | None) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import pickle  # noqa: TID251 - made here, to show that it is never opened
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -277,7 +278,7 @@ def hostile(folder: Path) -> None:
 
 
 MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
-    "nowhere": (nothing, ["nowhere"], "nowhere: no such file or folder, no run of this store, no model on the Hub"),
+    "nowhere": (nothing, ["nowhere"], "nowhere: no such file or folder. Name one that exists. Runs are"),
     "no base": (nothing, ["adapter", "--against", "nowhere"], "nowhere: no such file or folder"),
     "empty": (
         lambda f: shutil.rmtree(f) or f.mkdir(),
@@ -305,9 +306,31 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     ),
     "no matrix in common": (nothing, ["model", "--against", "other"], "no matrix of the same name and shape as in"),
     "hostile": (hostile, ["adapter"], "?[2J: lora_A without lora_B. Save the adapter again."),
-    "drawing": (nothing, ["adapter", "--figure", "x.gif"], "x.gif ends in none of .png, .svg, .pdf. Name one of them."),
+    "drawing": (nothing, ["adapter", "--figure", "x.gif"], "x.gif does not end in .png or .svg or .pdf. Name"),
     "no folder": (nothing, ["adapter", "--parquet", "no/x.parquet"], "no is no folder. Make it first."),
+    "no such file system": (nothing, ["adapter", "--figure", "/proc/x.png"], "/proc/x.png cannot be written: "),
+    "a device": (nothing, ["adapter", "--parquet", "device.parquet"], "/dev/null is no ordinary file. Name another."),
+    "within a file": (nothing, ["adapter", "--figure", "model/config.json/x.png"], "config.json is no folder. Make it"),
+    "a folder": (nothing, ["adapter", "--parquet", "taken.parquet"], "taken.parquet is a folder. Name a file."),
+    "long": (nothing, ["adapter", "--parquet", f"{'x' * 300}.parquet"], "cannot be written: File name too long."),
+    "weights": (nothing, ["adapter", "--parquet", "adapter/adapter_model.safetensors"], "does not end in .parquet"),
+    "the same file": (
+        nothing,
+        ["adapter", "--parquet", "both.parquet", "--figure", "both.png"],
+        "both.png is the file of --parquet. Name another.",
+    ),
     "none": (nothing, ["adapter", "--top", "0"], "'--top'"),
+    "empty name": (nothing, [""], "an empty name stands for nothing. Name a path, a run or a model on the Hub."),
+    "long name": (nothing, ["x" * 300], "File name too long. Name another path."),
+    "alike": (nothing, ["adaptr"], "adaptr: no such file or folder; adapter is there. Name one that exists."),
+    "no configuration": (
+        lambda f: (f / "adapter_config.json").unlink(),
+        ["adapter"],
+        "adapter: tensors of an adapter without its adapter_config.json, which says what they mean. Put the one",
+    ),
+    "factors of another library": (nothing, ["kohya.safetensors"], "tensors of an adapter without its adapter_config"),
+    "an adapter as base": (nothing, ["model", "--against", "adapter"], "adapter: an adapter, and no base. Name the mo"),
+    "a prompt": (configured(peft_type="PROMPT_TUNING"), ["adapter"], "PROMPT_TUNING learns a prompt and is no fixed"),
 }
 
 
@@ -317,6 +340,11 @@ def test_a_mistake_is_told_in_a_line_and_exits_2(here: Call, name: str) -> None:
     write_adapter(Path("adapter"))
     write_model(Path("model"))
     save_file({"another.weight": torch.eye(3)}, Path("other.safetensors"))
+    save_file({"lora_unet_q.lora_down.weight": torch.eye(3)}, Path("kohya.safetensors"))
+    (Path("model") / "config.json").write_text("{}")
+    Path("taken.parquet").mkdir()
+    Path("device.parquet").symlink_to("/dev/null")
+    Path("both.png").symlink_to("both.parquet")
     damage(Path("adapter"))
     before = sorted(str(path) for path in Path().rglob("*"))
     said = here("spectra", *(argument.replace("other", "other.safetensors") for argument in arguments))
@@ -335,7 +363,7 @@ def test_a_model_that_cannot_be_had_exits_4(tmp_path: Path) -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr.startswith("lab/absent@main: no answer from the Hub and no copy in ")
+    assert done.stderr.startswith("lab/absent@main: no such path here, no answer from the Hub and no copy in ")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -353,4 +381,95 @@ def test_what_cannot_be_kept_is_measured_all_the_same(here: Call, tmp_path: Path
     (tmp_path / "cache").write_text("a file where the folder would be")
     said = here("spectra", "model")
     assert said.code == 0
-    assert "what is measured is not kept" in said.err
+    folder = tmp_path / "cache" / "rlvr-harness" / "spectra"
+    assert said.err == f"{folder}: Not a directory; what is measured is not kept\n"
+    assert here("spectra", "model", "-q").err == ""
+
+
+def test_a_cache_that_fails_at_a_matrix_is_told_once(here: Call, tmp_path: Path) -> None:
+    """The folder is there and can be written, but not what lies in it."""
+    write_model(Path("model"))
+    measured = here("spectra", "model", "--json").json["matrices"]
+    for folder in (tmp_path / "cache" / "rlvr-harness" / "spectra").iterdir():
+        shutil.rmtree(folder)
+        folder.write_text("a file where the folder would be")
+    said = here("spectra", "model", "--json")
+    assert (said.code, said.json["matrices"]) == (0, measured)
+    assert said.err.count("what is measured is not kept") == len(said.err.splitlines()) == 1
+
+
+def test_what_may_not_be_read_is_named_as_such(here: Call) -> None:
+    """As a user who is not root, to whom every file is open."""
+    write_adapter(Path("adapter"))
+    write_model(Path("model"))
+    with tempfile.TemporaryDirectory() as folder:
+        closed = Path(folder)
+        shutil.copytree("adapter", closed / "adapter")
+        shutil.copytree("adapter", closed / "sealed")
+        shutil.copytree("model", closed / "model")
+        closed.chmod(0o755)
+        for name in ("adapter/adapter_model.safetensors", "model/model.safetensors", "sealed"):
+            (closed / name).chmod(0)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            said = {name: here("-C", str(closed), "spectra", name) for name in ("adapter", "model", "sealed")}
+        finally:
+            os.seteuid(user)
+            (closed / "sealed").chmod(0o755)
+    for name, result in said.items():
+        assert (result.code, result.out) == (2, ""), result.err
+        assert result.err.startswith(f"Error: {closed / name}")
+        assert "this user may not read it. Change its permissions, or name a copy." in result.err
+
+
+def test_a_file_that_cannot_be_finished_does_not_take_the_result_away(
+    here: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_adapter(Path("adapter"))
+
+    def full(path: Path, *_: Any) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.spectra.table.write_parquet", full)
+    said = here("spectra", "adapter", "--parquet", "rows.parquet", "--figure", "drawn.png")
+    assert said.code == 4
+    assert said.out.startswith("adapter: LORA adapter")
+    assert said.err.splitlines() == ["rows.parquet: not written (No space left on device).", "drawn.png: drawn"]
+    assert sorted(path.name for path in Path().iterdir()) == ["adapter", "drawn.png"]
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_a_file_of_an_adapter_stands_for_its_folder(here: Call, name: str) -> None:
+    write_adapter(Path("adapter"))
+    said = here("spectra", f"adapter/{name}", "--json").json
+    assert said["what"] == "LORA adapter"
+    assert said["matrices"] == here("spectra", "adapter", "--json").json["matrices"]
+
+
+def test_what_is_left_out_is_told_by_reason(here: Call) -> None:
+    write_adapter(Path("adapter"))
+    file = Path("adapter/adapter_model.safetensors")
+    load_file: Any = import_module("safetensors.torch").load_file
+    more = {
+        "base_model.model.lm_head.weight": draw(20, 8),
+        "base_model.model.model.conv.lora_A.weight": draw(2, 3, 1, 1),
+    }
+    save_file({**load_file(file), **more}, file)
+    assert here("spectra", "adapter").err.splitlines() == [
+        "left out, saved whole beside the updates: base_model.model.lm_head.weight",
+        "left out, no factor of a matrix: base_model.model.model.conv.lora_A.weight",
+    ]
+    write_model(Path("base"), layers=1)
+    write_model(Path("tuned"), layers=2)
+    tuned = load_file(Path("tuned/model.safetensors"))
+    save_file({**tuned, "model.embed_tokens.weight": draw(21, 8)}, Path("tuned/model.safetensors"))
+    assert here("spectra", "tuned", "--against", "base").err.splitlines() == [
+        "left out, of another shape or type in the base: model.embed_tokens.weight",
+        f"left out, not in the base: {Q.format(1)}.weight",
+    ]
+    assert here("spectra", "base", "--against", "tuned").err.splitlines()[-1] == (
+        f"left out, in the base alone: {Q.format(1)}.weight"
+    )

@@ -232,6 +232,8 @@ def test_what_a_merged_method_saves_beside_does_not_matter(base: Path, tmp_path:
     retensor(tmp_path, lambda t: t.update({"base_model.model.model.embed_tokens.weight": torch.ones(40, 16)}))
     assert_equal(dict(updates(tmp_path, Checkpoint(base))), truth)
     retensor(tmp_path, lambda t: t.update({"base_model.model.other.oft_R.weight": torch.ones(2)}))
+    whole = ("base_model.model.model.embed_tokens.weight", "base_model.model.model.norm.weight")
+    assert AdapterFolder(tmp_path).skipped() == whole
     with pytest.raises(CheckpointError, match=r"OFT on .* do not both have base_model\.model\.other\.oft_R\.weight"):
         next(updates(tmp_path, Checkpoint(base)))
 
@@ -340,9 +342,12 @@ W0 = "model.layers.0.self_attn.q_proj.weight"
 MISFITS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "another shape": (rebase(lambda t: t.update({W0: torch.ones(8, 16)})), rf"{W0} is \(8, 16\), and .* \(16, 16\)"),
     "no module": (rebase(lambda t: t.pop(W0)), rf"no {W0}, which the adapter changes"),
-    "no method": (with_base(peft_type="MAGIC"), "peft_type 'MAGIC' is no method of the installed PEFT. Update PEFT"),
-    "a prompt": (with_base(peft_type="PROMPT_TUNING"), "PROMPT_TUNING is no fixed update of matrices"),
-    "a mixture": (with_base(peft_type="XLORA"), "XLORA is no fixed update of matrices"),
+    "no method": (with_base(peft_type="MAGIC"), "peft_type 'MAGIC' is no method of the installed PEFT"),
+    "a prompt": (
+        with_base(peft_type="PROMPT_TUNING"),
+        "PROMPT_TUNING learns a prompt and is no fixed update of matrices",
+    ),
+    "a mixture": (with_base(peft_type="XLORA"), "XLORA changes other things and is no fixed update of matrices"),
     "another method": (with_base(peft_type="OFT"), "PEFT cannot load OFT on|OFT on .* do not both have"),
     "no magnitude": (with_base(use_dora=True), "q_proj: no lora_magnitude_vector"),
 }
@@ -357,6 +362,51 @@ def test_an_adapter_that_does_not_fit_its_base_is_told_in_a_line(name: str, tmp_
     with pytest.raises(CheckpointError, match=told) as caught:
         list(updates(tmp_path / "adapter", Checkpoint(tmp_path / "base")))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("PROMPT_TUNING", "PROMPT_TUNING learns a prompt and is no fixed update of matrices, so it has no spectrum"),
+        ("MAGIC", "peft_type 'MAGIC' is no method of the installed PEFT"),
+        ("lora", r"peft_type 'lora' is no method .*\. Use PEFT's name of it, such as LORA\."),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_a_base_is_asked_for(kind: str, told: str, tmp_path: Path) -> None:
+    saved(peft.LoraConfig(r=4, target_modules=["q_proj"]), tmp_path)
+    edit(tmp_path, peft_type=kind)
+    with pytest.raises(CheckpointError, match=told) as caught:
+        next(updates(tmp_path))
+    assert "--against" not in str(caught.value)
+
+
+def test_magnitudes_that_the_configuration_denies_are_a_contradiction(base: Path, tmp_path: Path) -> None:
+    saved(peft.LoraConfig(r=4, use_dora=True, target_modules=PROJECTIONS), tmp_path)
+    edit(tmp_path, use_dora=False)
+    told = r"use_dora is not true, but adapter_model\.safetensors holds lora_magnitude_vector of model\.layers\.0"
+    for known in (None, Checkpoint(base)):
+        with pytest.raises(CheckpointError, match=told):
+            next(updates(tmp_path, known))
+
+
+def test_pruned_ranks_of_a_method_that_has_none_are_a_contradiction(tmp_path: Path) -> None:
+    saved(adalora(), tmp_path)
+    edit(tmp_path, peft_type="LORA", r=6)
+    with pytest.raises(CheckpointError, match=r"peft_type is LORA and not ADALORA, but .* holds lora_E of"):
+        next(updates(tmp_path))
+
+
+def test_weights_beside_a_configuration_are_no_adapter_by_that(base: Path, tmp_path: Path) -> None:
+    saved(peft.LoraConfig(r=4, target_modules=PROJECTIONS), tmp_path)
+    factors = tmp_path / "adapter_model.safetensors"
+    factors.rename(tmp_path / "renamed.safetensors")
+    assert len(list(updates(tmp_path))) == 2 * LAYERS
+    (tmp_path / "renamed.safetensors").unlink()
+    (tmp_path / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes())
+    with pytest.raises(
+        CheckpointError, match=r"no adapter_model\.safetensors beside adapter_config\.json, and the oth"
+    ):
+        next(updates(tmp_path))
 
 
 def test_a_merge_needs_the_whole_base(base: Path, tmp_path: Path) -> None:

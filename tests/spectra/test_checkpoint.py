@@ -163,6 +163,12 @@ def test_a_pickle_is_never_opened(name: str, tmp_path: Path) -> None:
 def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no safetensors file in this folder\. Name a folder with weights"):
         Checkpoint(tmp_path)
+    for step in (2, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        save_file({"w": torch.eye(2)}, tmp_path / f"checkpoint-{step}" / "model.safetensors")
+    told = r"only in checkpoint-2, checkpoint-10 within it\. Name one of the folders, such as .*/checkpoint-10\."
+    with pytest.raises(CheckpointError, match=told):
+        Checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match=r"nowhere: no such file or folder\. Name one that exists"):
         Checkpoint(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text("{}")
