@@ -102,3 +102,7 @@ def _status(arguments: list[str] | None) -> int:
             raise
         click.echo(str(error), err=True)
         return USAGE if isinstance(error, DeclarationError) else INTEGRITY
+
+
+if __name__ == "__main__":
+    main()

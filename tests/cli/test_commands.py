@@ -1,5 +1,8 @@
 """Every command: what it prints, as text and as JSON, and how it exits."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -352,3 +355,14 @@ def test_db_query_refuses_anything_but_reading(harness: Call, sql: str) -> None:
     assert said.code == 2
     assert said.out == ""
     assert len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["harness", "harness.cli.main"])
+def test_a_module_is_the_command_line_too(module: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    for arguments, code, told in ((["--version"], 0, ""), (["nosuch"], 2, "No such command 'nosuch'")):
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, told in done.stderr) == (code, True)
+        assert done.stdout == ("" if code else f"harness, version {__version__}\n")
+        assert "Warning" not in done.stderr
