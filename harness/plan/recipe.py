@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from harness.source import splits
+from harness.source import trainable
 from harness.spec import Cell, Protocol, Task
 from harness.spec.protocol import TRAINERS, completions_per_update, prompts_per_update, trainer_fields
 
@@ -97,7 +97,7 @@ def misfit(cell: Cell, protocol: Protocol) -> str:
     have, each = task_of(cell, protocol).training_prompts, cell.batch // group
     if have % each:
         return f"batch {cell.batch} takes {each} prompts an update, of which {have} are no whole number of updates"
-    spare = len(splits(protocol.task).pretraining)
+    spare = trainable(protocol.task)
     if have > spare:
         return f"batch {cell.batch} at equal updates takes {have} prompts, and {spare} are not held out"
     return ""

@@ -7,11 +7,12 @@ from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.prediction import Prediction
 from harness.spec.protocol import BaseRecipe, Protocol
-from harness.spec.task import Addition, CustomTask, Task, read_task
+from harness.spec.task import Addition, Arithmetic, CustomTask, Task, read_task
 
 __all__ = [
     "AdapterSpec",
     "Addition",
+    "Arithmetic",
     "Arm",
     "Arms",
     "BaseRecipe",

@@ -9,8 +9,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.spec.problem import Problem, items, mapping, shown
-from harness.spec.task import LONGEST_ANSWER
+from harness.spec.task import LONGEST_ANSWER, Arithmetic, read_task
 from harness.spec.trainer import TRAINERS, trainer_fields, trainer_problems
 
 SAME = ("learning_rate", "num_train_epochs", "max_steps")
@@ -126,8 +128,19 @@ def _epoch_fits(task: Mapping[str, Any], prompts: int) -> list[Problem]:
 
 def _answers_fit(task: Mapping[str, Any], grpo: Mapping[str, Any]) -> list[Problem]:
     """Return a mistake where the longest answer and its end are longer than a completion may become."""
-    longest, most = task.get("longest_answer"), _of("grpo", grpo, "max_completion_length")
+    longest, most = _longest_answer(task), _of("grpo", grpo, "max_completion_length")
     if type(longest) is not int or type(most) is not int or not most <= longest <= LONGEST_ANSWER:
         return []
     rule = f"{most} tokens have no room for an answer of {longest} characters and its end. Make it {longest + 1}."
     return [Problem(("grpo", "max_completion_length"), rule)]
+
+
+def _longest_answer(task: Mapping[str, Any]) -> Any:
+    """Return the characters of the longest answer, as declared or as what is declared makes them; None if unknown."""
+    if task.get("name") != "arithmetic":
+        return task.get("longest_answer")
+    try:
+        declared = read_task(task)
+    except ValidationError:
+        return None
+    return declared.longest_answer if isinstance(declared, Arithmetic) else None

@@ -16,6 +16,7 @@ from harness.plan import updates_of
 from harness.record.atomic import sha256, write_json
 from harness.record.job import JobDirectory
 from harness.source import splits
+from harness.spec import read_task
 
 FILES = {
     "adapter_config.json",
@@ -236,3 +237,17 @@ def test_sft_counts_the_answer_and_its_end_of_the_same_prompts(fresh, tmp_path: 
             (tokenizer.decode([t for t in left_out if t != tokenizer.pad_token_id]), tokenizer.decode(counted))
         )
     assert sorted(pairs) == expected
+
+
+def test_a_run_on_arithmetic_is_trained_on_easy_problems_and_scored_on_hard_ones(fresh) -> None:
+    task = {
+        **{"name": "arithmetic", "operations": ["+", "-"], "terms": [2], "largest_operand": 31, "split_seed": 1},
+        **{"evaluation_problems": 500, "validation_problems": 500, "training_prompts": 6},
+        "hard": {"from_operand": 16, "pretraining": "all"},
+    }
+    object.__setattr__(fresh, "protocol", fresh.protocol.model_copy(update={"task": read_task(task)}))
+    job = fresh.run(fresh.cell())
+    assert facts(job)["updates"] == 3
+    scored = [row for row in rows(job, "evaluation") if row["split"] == "evaluation"]
+    assert len(scored) == 500
+    assert facts(job)["accuracy"] == sum(row["correct"] for row in scored) / 500

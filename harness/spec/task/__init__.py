@@ -1,0 +1,36 @@
+"""What is learnt: a task whose answers a program can check, and how its problems are split.
+
+Every kind has `split_seed`, `evaluation_problems`, `validation_problems` and `training_prompts`; the floor above makes
+the problems (`harness.source.splits`).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from harness.spec.task.arithmetic import Addition, Arithmetic, Hard
+from harness.spec.task.common import CONTEXT, LONGEST_ANSWER, RESERVED
+from harness.spec.task.custom import CustomTask
+
+__all__ = [
+    "CONTEXT",
+    "LONGEST_ANSWER",
+    "RESERVED",
+    "Addition",
+    "Arithmetic",
+    "CustomTask",
+    "Hard",
+    "Task",
+    "read_task",
+]
+
+Task = Annotated[Addition | Arithmetic | CustomTask, Field(discriminator="name")]
+
+_TASK: TypeAdapter[Task] = TypeAdapter(Task)
+
+
+def read_task(said: Mapping[str, Any]) -> Task:
+    """Return the task that an identity holds; raise ValidationError where it holds none."""
+    return _TASK.validate_json(json.dumps(said))
