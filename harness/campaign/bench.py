@@ -110,12 +110,13 @@ class Bench:
         """Return the bases asked for, or the protocol's own choice, with their identities."""
         return tuple(planned_base(name, self.protocol) for name in self.bases(asked))
 
-    def check_bases(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase]) -> None:
-        """Raise DeclarationError where a design combines other bases than these."""
+    def check_bases(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase] | None) -> None:
+        """Raise DeclarationError where a design combines other bases than these; None: the protocol's own choice."""
+        asked = None if bases is None else [base.name for base in bases]
         lines: list[str] = []
         for name, hypothesis in hypotheses.items():
             wanted = hypothesis.design.bases
-            names = bases_of(hypothesis, self.protocol, [base.name for base in bases])
+            names = bases_of(hypothesis, self.protocol, asked)
             lines += self._without_checkpoint(name, hypothesis, names)
             recipes = [self.protocol.base(each) for each in names]
             strata = Counter((recipe.family, recipe.pretraining.budget()) for recipe in recipes)
@@ -142,7 +143,7 @@ class Bench:
     def plan(
         self,
         hypotheses: Mapping[str, Hypothesis],
-        bases: Sequence[str],
+        bases: Sequence[str] | None,
         seeds: Mapping[tuple[str, str], int] | None = None,
         given: Given | None = None,
         blocks: Mapping[str, str] | None = None,

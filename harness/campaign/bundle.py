@@ -126,7 +126,7 @@ def _code(bench: Bench, hypothesis: Hypothesis) -> list[str]:
 
 def _jobs(bench: Bench, name: str, hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> Iterator[JobDirectory]:
     found = [runs_of(bench, name, hypothesis, subject) for subject in subjects(bench, hypothesis, bases)]
-    found += [tuned_on(bench, name, hypothesis, base).runs for base in bases]
+    found += [tuned_on(bench, name, hypothesis, base).runs for base in bases if hypothesis.design.tuning]
     parts = {base.id: bench.base_job(base) for runs in found for base in runs.bases}
     parts |= {run.id: bench.run_job(run) for runs in found for run in runs.runs}
     jobs = parts.values()

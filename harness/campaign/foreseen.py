@@ -12,30 +12,33 @@ from harness.plan import RunSet, union
 from harness.spec import Hypothesis
 
 
-def foreseen(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str]) -> RunSet:
-    """Return the runs that hypotheses will need on the named bases once they are registered, which this does not do."""
+def foreseen(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None) -> RunSet:
+    """Return the runs that hypotheses will need on the named bases once they are registered, which this does not do.
+
+    None names the protocol's own choice of bases.
+    """
     blocks = bench.first_blocks(hypotheses)
     return union([*tunings(bench, hypotheses, names), *_own(bench, hypotheses, names, blocks)])
 
 
-def needed(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str]) -> RunSet:
+def needed(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None) -> RunSet:
     """Return the runs that hypotheses need on the named bases with the seeds that are theirs now, but for tuning."""
     return union(list(_own(bench, hypotheses, names, bench.blocks(tuple(hypotheses)))))
 
 
-def tunings(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str]) -> Iterator[RunSet]:
+def tunings(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None) -> Iterator[RunSet]:
     """Yield the tuning runs of each hypothesis on each base."""
     for name, hypothesis in hypotheses.items():
-        for base in bench.planned_bases(names) if hypothesis.design.tuning else ():
+        for base in bench.planned_bases(names or ()) if hypothesis.design.tuning else ():
             yield tuned_on(bench, name, hypothesis, base).runs
 
 
 def _own(
-    bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str], blocks: Mapping[str, str]
+    bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None, blocks: Mapping[str, str]
 ) -> Iterator[RunSet]:
     usual = {name: hypothesis for name, hypothesis in hypotheses.items() if hypothesis.design.tuning is None}
     yield bench.plan(usual, names, blocks=blocks)
     for name, hypothesis in hypotheses.items():
-        for base in bench.planned_bases(names) if hypothesis.design.tuning else ():
+        for base in bench.planned_bases(names or ()) if hypothesis.design.tuning else ():
             given = tuned_on(bench, name, hypothesis, base).given
             yield bench.plan({name: hypothesis}, [base.name], given=given, blocks=blocks)

@@ -30,7 +30,7 @@ class Due:
     """Planned looks of the one with the most."""
 
 
-def due(bench: Bench, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase]) -> Due | None:
+def due(bench: Bench, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase] | None) -> Due | None:
     """Return what the next looks need, tuning first, or None where every prediction on every base is settled.
 
     Decides what can be decided on the way; a look whose runs are all there already is passed at once.

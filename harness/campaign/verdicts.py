@@ -29,15 +29,19 @@ Subject = tuple[PlannedBase, ...]
 """The bases that one verdict is about."""
 
 
-def subjects(bench: Bench, hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> list[Subject]:
-    """Return what a hypothesis gets verdicts on: each base, or all of them together, with their replicates."""
+def subjects(bench: Bench, hypothesis: Hypothesis, bases: Sequence[PlannedBase] | None) -> list[Subject]:
+    """Return what a hypothesis gets verdicts on: each base, or all of them together, with their replicates.
+
+    None asks for the protocol's own choice of bases.
+    """
+    names = bases_of(hypothesis, bench.protocol, None if bases is None else [base.name for base in bases])
+    found = [planned_base(name, bench.protocol) for name in names]
     if hypothesis.design.bases is None:
-        return [(base,) for base in bases]
-    names = bases_of(hypothesis, bench.protocol, [base.name for base in bases])
-    return [tuple(planned_base(name, bench.protocol) for name in names)]
+        return [(base,) for base in found]
+    return [tuple(found)] if found else []
 
 
-def made_subjects(bench: Bench, hypothesis: Hypothesis, bases: Sequence[PlannedBase]) -> list[Subject]:
+def made_subjects(bench: Bench, hypothesis: Hypothesis, bases: Sequence[PlannedBase] | None) -> list[Subject]:
     """Return the subjects without the bases that have no result; none that is left without a base."""
     found = (
         tuple(base for base in subject if bench.base_job(base).manifest() is not None)

@@ -25,11 +25,13 @@ def asked(bench: Bench, names: Sequence[str]) -> dict[str, Hypothesis]:
     return bench.hypotheses(tuple(dict.fromkeys(names)) or bench.shelf.names("hypotheses"))
 
 
-def models(session: Session, bench: Bench, named: Sequence[str]) -> tuple[tuple[PlannedBase, ...], list[AdoptedTable]]:
-    """Return the bases and the adopted tables among the names of --models; the protocol's own bases where none is."""
+def models(
+    session: Session, bench: Bench, named: Sequence[str]
+) -> tuple[tuple[PlannedBase, ...] | None, list[AdoptedTable]]:
+    """Return the bases and the adopted tables among the names of --models; None, the protocol's choice, without any."""
     tables = [table for name in named if (table := adopted(session.store, name)) is not None]
     others = [name for name in named if name not in {table.name for table in tables}]
-    return bench.planned_bases(others) if others or not tables else (), tables
+    return bench.planned_bases(others) if others else () if tables else None, tables
 
 
 def executor(session: Session, workers: int | None) -> LocalExecutor:

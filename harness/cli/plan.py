@@ -11,7 +11,7 @@ from harness.cli.campaign import asked
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import Difference, PlannedRun, RunSet, nearest
 from harness.record.job import JobDirectory, State
-from harness.source.seeds import CONFIRM
+from harness.source.seeds import CONFIRM, TUNE
 
 
 @click.command()
@@ -27,9 +27,8 @@ def command(
     """Show the runs that the claims NAME need (all claims without one); registers and executes nothing."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     hypotheses = asked(bench, names)
-    names = bench.bases(models)
-    bench.check_bases(hypotheses, bench.planned_bases(names))
-    runs = foreseen(bench, hypotheses, names)
+    bench.check_bases(hypotheses, bench.planned_bases(models) if models else None)
+    runs = foreseen(bench, hypotheses, bench.bases(models) if models else None)
     if why is not None:
         return _why(session, bench, runs, why)
     there = {run.id for run in runs.runs if bench.run_job(run).state() is State.COMMITTED}
@@ -60,7 +59,11 @@ def _text(runs: RunSet, there: set[str], first: int) -> str:
     for key, total in cells.items():
         lines.append(f"{key[0]:<10} {key[1]:<{wide}} {total - cached[key]:>4} {cached[key]:>7}")
     lines += [f"{count:>4} runs for {reason}" for reason, count in asked_for.items()]
-    late = Counter(run.block for run in runs.runs if run.block != CONFIRM)
+    tuning = sum(run.block == TUNE for run in runs.runs)
+    lines += [f"{tuning:>4} runs to tune by; what their arms need then is counted at the protocol's own rate"] * bool(
+        tuning
+    )
+    late = Counter(run.block for run in runs.runs if run.block not in (CONFIRM, TUNE))
     lines += [f"{count:>4} runs with fresh seeds ({block}): older ones had begun" for block, count in late.items()]
     if first < len(runs.runs):
         lines.append(f"{first:>4} runs for the first look; the rest only where a prediction is still open")

@@ -35,8 +35,8 @@ def command(
 ) -> int:
     """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore)
-    hypotheses, bases = asked(bench, names), bench.bases(models)
-    bench.check_bases(hypotheses, bench.planned_bases(models))
+    hypotheses, bases = asked(bench, names), bench.bases(models) if models else None
+    bench.check_bases(hypotheses, bench.planned_bases(models) if models else None)
     bench.register_shelf()  # before planning: a registration decides the seeds
     tuning = union(list(tunings(bench, hypotheses, bases)))
     progress = execute(session, bench, tuning, workers, "to tune by")

@@ -9,6 +9,7 @@ import click
 from harness.campaign.bench import Bench
 from harness.cli.campaign import models as named_models
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
+from harness.plan import own_bases
 from harness.record.atomic import read_json
 from harness.record.exclusion import exclude as exclude_run
 from harness.record.exclusion import excluded
@@ -113,7 +114,8 @@ def bundle(
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     claim = bench.hypotheses([hypothesis])[hypothesis]
-    bases, tables = named_models(session, bench, models)
+    asked, tables = named_models(session, bench, models)
+    bases = bench.planned_bases(own_bases(claim, bench.protocol)) if asked is None else asked
     out = session.directory / (output or Path(f"{hypothesis}-{bench.protocol_name}.tar.gz"))
     count = packed(bench, hypothesis, claim, bases, tables, out)
     text = f"{out}: {count} files. Unpack it and run there: {again(hypothesis, bases, tables)}"

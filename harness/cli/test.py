@@ -61,9 +61,9 @@ def command(
     claims = asked(bench, names)
     hypotheses = claims if no_rivals else with_rivals(bench, claims)
     bases, tables = named_models(session, bench, models)
-    if bases:
+    if bases != ():
         bench.check_bases(hypotheses, bases)
-    if not no_run and bases:
+    if not no_run and bases != ():
         bench.register_shelf()  # before planning: a registration decides the seeds
     executed = 0 if no_run else _look_by_look(session, bench, hypotheses, bases, workers)
     tell_failures(bench.failed)
@@ -78,7 +78,7 @@ def command(
     verdicts += [
         _on_table(bench, name, hypothesis, table) for name, hypothesis in hypotheses.items() for table in tables
     ]
-    if bases and not executed and not no_run and not bench.failed:
+    if bases != () and not executed and not no_run and not bench.failed:
         session.note("no run executed: every prediction is settled")
     asked_for = [verdict for verdict in verdicts if verdict.hypothesis in claims]
     said, cards = shown(bench, asked_for, verdicts)
@@ -92,7 +92,7 @@ def _look_by_look(
     session: Session,
     bench: Bench,
     hypotheses: Mapping[str, Hypothesis],
-    bases: Sequence[PlannedBase],
+    bases: Sequence[PlannedBase] | None,
     workers: int | None,
 ) -> int:
     """Execute what the open predictions need until none is open; return how many runs it took."""

@@ -61,13 +61,13 @@ class RunSet:
 def plan(
     hypotheses: Mapping[str, Hypothesis],
     protocol: Protocol,
-    bases: Sequence[str],
+    bases: Sequence[str] | None,
     *,
     blocks: Mapping[str, str] | None = None,
     seeds: Mapping[tuple[str, str], int] | None = None,
     given: Given | None = None,
 ) -> RunSet:
-    """Return the union of the runs that `hypotheses` (by name) need on `bases` (names in the protocol).
+    """Return the union of the runs that `hypotheses` (by name) need on `bases`, or on the protocol's choice of them.
 
     `blocks` gives hypotheses their seed blocks (default: confirm). `seeds` says how many seeds are wanted now for a
     hypothesis's prediction, by name and id (default: all that the hypothesis declares). `given` is what arms take from
@@ -120,11 +120,21 @@ def union(parts: Sequence[RunSet]) -> RunSet:
     return RunSet(tuple(bases.values()), tuple(sorted(runs.values(), key=lambda run: run.index)))
 
 
-def bases_of(hypothesis: Hypothesis, protocol: Protocol, bases: Sequence[str]) -> tuple[str, ...]:
-    """Return the bases that a hypothesis takes where `bases` are asked for: their replicates, if it combines bases."""
+def bases_of(hypothesis: Hypothesis, protocol: Protocol, bases: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the bases that a hypothesis takes where `bases` are asked for: their replicates, if it combines bases.
+
+    None asks for the protocol's own choice.
+    """
+    asked = own_bases(hypothesis, protocol) if bases is None else tuple(bases)
     if hypothesis.design.bases is None:
-        return tuple(bases)
-    return tuple(dict.fromkeys(replicate for name in bases for replicate in protocol.replicates(name)))
+        return asked
+    return tuple(dict.fromkeys(replicate for name in asked for replicate in protocol.replicates(name)))
+
+
+def own_bases(hypothesis: Hypothesis, protocol: Protocol) -> tuple[str, ...]:
+    """Return the protocol's choice of bases: its default ones, or every family with replicates, to combine."""
+    families = tuple(name for name in protocol.bases if protocol.replicates(name) != (name,))
+    return protocol.default_bases if hypothesis.design.bases is None else families or protocol.default_bases
 
 
 def start_of(base: str, cell: Cell) -> str:
