@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import click
+from pydantic import ValidationError
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import models as named_models
@@ -140,12 +141,20 @@ def _listed(job: JobDirectory, reasons: dict[str, str]) -> dict[str, Any]:
     identity = job.spec()["identity"]
     return {
         "id": job.id,
-        "cell": Cell.model_validate(identity["cell"], strict=False).slug(),
+        "cell": _cell(identity["cell"]),
         "seed": identity["seed"],
         "base": identity["base_id"],
         "state": str(job.state()),
         "excluded": reasons.get(job.id),
     }
+
+
+def _cell(recorded: dict[str, Any]) -> str:
+    """Return a recorded cell's name; of one that later rules refuse, its algorithm and method."""
+    try:
+        return Cell.model_validate(recorded, strict=False).slug()
+    except ValidationError:
+        return f"{recorded['algorithm']}-{recorded['adapter']['method']} (refused since)"
 
 
 def _lines(said: dict[str, Any]) -> Iterator[str]:

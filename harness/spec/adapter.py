@@ -3,7 +3,7 @@
 Every method is a typed spec by the names of its own literature. A method that scales its update by alpha takes the
 protocol's scaling policy unless it declares its own; the others have no such multiplier, so equal learning rates do not
 mean equal steps: what was realised (multiplier, trainable parameters, norm of the first update) is in every run's
-record. A PEFT method without a spec of its own is one line: `{method: peft, type: C3A, config: {block_size: 64}}`.
+record. A PEFT method without a spec of its own is one line: `{method: peft, type: LOHA, config: {r: 8}}`.
 """
 
 from typing import Annotated, Any, Literal
@@ -146,12 +146,19 @@ class GraLora(_Scaled):
             raise FieldError("scaling", "GraLoRA in PEFT has no rank-stabilised form. Use another policy.")
         return self
 
+    @model_validator(mode="after")
+    def _shares_the_rank(self) -> "GraLora":
+        if self.rank % self.blocks:
+            rule = f"{self.rank} is no multiple of {self.blocks} blocks, which share the rank. Change one."
+            raise FieldError("rank", rule)
+        return self
+
 
 class Oft(_Adapter):
     """Rotation of the outputs in blocks of `block_size` (Qiu et al. 2023, arXiv 2306.07280)."""
 
     method: Literal["oft"]
-    block_size: Count = 32
+    block_size: Annotated[int, Field(ge=2, le=65536)] = 32
 
 
 class Vera(_Adapter):
@@ -186,6 +193,13 @@ class Hra(_Adapter):
     method: Literal["hra"]
     rank: Rank = 8
 
+    @model_validator(mode="after")
+    def _in_pairs(self) -> "Hra":
+        if self.rank % 2:  # equal neighbours undo each other; PEFT draws the reflections of an odd chain at random
+            rule = f"{self.rank} is odd, and only pairs of reflections begin at the base. Make it even."
+            raise FieldError("rank", rule)
+        return self
+
 
 class Quanta(_Adapter):
     """Tensors over every pair of axes of the reshaped hidden vector (Chen et al. 2024, arXiv 2406.00132).
@@ -217,7 +231,7 @@ class PeftMethod(_Adapter):
     """Any other method of PEFT, by PEFT's own names: its type and the fields of its configuration."""
 
     method: Literal["peft"]
-    type: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")]
+    type: Annotated[str, Field(min_length=1, max_length=32)]
     config: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
 
     @model_validator(mode="after")

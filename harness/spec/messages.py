@@ -19,6 +19,7 @@ _RULES = {
     "int_type": "{value} is not a whole number. Write one, without quotes or a decimal point.",
     "int_from_float": "{value} is not a whole number. Write one, without a decimal point.",
     "float_type": "{value} is not a number. Write one, without quotes.",
+    "bool_type": "{value} is neither true nor false. Write true or false, without quotes.",
     "string_type": "{value} is not text. Write text, in quotes if it looks like a number.",
     "tuple_type": "{value} is not a list. Write [ ... ], also for a single item.",
     "dict_type": "{value} is not a mapping. Write `key: value` lines below it.",

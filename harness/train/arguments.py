@@ -4,8 +4,10 @@ All three are kept in the run's record, because a default that a release changes
 """
 
 import dataclasses
+import json
+import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import peft
 import trl
@@ -54,14 +56,26 @@ def default_fields() -> dict[str, Any]:
 
 
 def peft_fields() -> dict[str, Any]:
-    """Return the table of PEFT's methods that adapt matrices, with the fields of their configurations and defaults."""
-    table: dict[str, Any] = {"peft": peft.__version__, "types": {}}
+    """Return the table of PEFT's methods that adapt matrices: their fields' defaults (`types`) and annotations."""
+    table: dict[str, Any] = {"peft": peft.__version__, "types": {}, "takes": {}}
     for kind, config_type in PEFT_TYPE_TO_CONFIG_MAPPING.items():
         fields = [f for f in dataclasses.fields(config_type) if f.init]
         if kind.value in table["types"] or "target_modules" not in {f.name for f in fields} or kind.value == "QUANTA":
             continue  # prompts, which adapt no matrix, and our own
+        hints = get_type_hints(config_type)
         table["types"][kind.value] = {f.name: _plain(_default(f)) for f in fields}
+        table["takes"][kind.value] = {f.name: " | ".join(_taken(hints[f.name])) for f in fields}
     return table
+
+
+def _taken(annotation: Any) -> list[str]:
+    """Return the names of the types that an annotation takes, and the words that it lists, as JSON."""
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return sorted({name for kind in get_args(annotation) for name in _taken(kind)})
+    if origin is Literal:
+        return [json.dumps(word) for word in get_args(annotation)]
+    return ["null" if annotation is types.NoneType else (origin or annotation).__name__]
 
 
 def _default(field: Any) -> Any:

@@ -1,5 +1,6 @@
 """`harness runs`: list, show, exclude."""
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,18 @@ def test_list_tells_what_each_run_is_and_where_it_stands(harness: Call, made: "M
     assert lines[runs[0].id].endswith(f"  committed  excluded: {REASON}")
     assert lines[runs[1].id].endswith("  failed")
     assert sorted(lines) == sorted(run.id for run in runs)
+
+
+def test_list_names_runs_that_could_not_be_declared_any_more(
+    harness: Call, made: "Made", runs: list[PlannedRun]
+) -> None:
+    odd = {**runs[0].identity, "cell": {**runs[0].identity["cell"], "adapter": {"method": "hra", "rank": 7}}}
+    made.bench().run_job(runs[0]).path.with_name("odd").mkdir()
+    spec = {"id": "odd", "identity": odd}
+    (made.bench().run_job(runs[0]).path.with_name("odd") / "spec.json").write_text(json.dumps(spec))
+    said = {run["id"]: run["cell"] for run in harness("runs", "list", "--json").json}
+    assert said["odd"] == "grpo-hra (refused since)"
+    assert said[runs[0].id] == runs[0].cell.slug()
 
 
 def test_an_empty_store_has_no_runs(harness: Call, made: "Made") -> None:
