@@ -20,7 +20,18 @@ from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.campaign.kept import unkept
 from harness.execute import Executor
-from harness.plan import PlannedBase, PlannedRun, RunSet, bases_of, misfit, plan, planned_base, registration_hash
+from harness.plan import (
+    PlannedBase,
+    PlannedRun,
+    RunSet,
+    bases_of,
+    misfit,
+    plan,
+    planned_base,
+    registration_hash,
+    unfit,
+    unfit_lines,
+)
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
@@ -84,7 +95,7 @@ class Bench:
                 lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}")
                 continue
             for key, cell, _ in cells:
-                if why := misfit(cell, self.protocol):
+                if why := misfit(cell, self.protocol) or unfit(cell, self.protocol, self.protocol.default_bases):
                     rule = f"under protocol {self.protocol_name}, {key} cannot run: {why}. Change the arm."
                     lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}")
             for (a, one, fate), (b, other, other_fate) in combinations(cells, 2):
@@ -111,12 +122,16 @@ class Bench:
         return tuple(planned_base(name, self.protocol) for name in self.bases(asked))
 
     def check_bases(self, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase] | None) -> None:
-        """Raise DeclarationError where a design combines other bases than these; None: the protocol's own choice."""
+        """Raise DeclarationError where a design combines other bases than these; None: its own choice.
+
+        Or an arm does not fit one of them, or lacks a checkpoint that it names.
+        """
         asked = None if bases is None else [base.name for base in bases]
         lines: list[str] = []
         for name, hypothesis in hypotheses.items():
             wanted = hypothesis.design.bases
             names = bases_of(hypothesis, self.protocol, asked)
+            lines += unfit_lines({name: hypothesis}, self.protocol, names)
             lines += self._without_checkpoint(name, hypothesis, names)
             recipes = [self.protocol.base(each) for each in names]
             strata = Counter((recipe.family, recipe.pretraining.budget()) for recipe in recipes)

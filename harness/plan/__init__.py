@@ -1,5 +1,6 @@
 """Which runs are needed: cells, identities, and the union over the hypotheses that were asked for. Pure."""
 
+from harness.plan.fits import unfit, unfit_lines
 from harness.plan.recipe import misfit, planned_updates, updates_of
 from harness.plan.runset import (
     PlannedBase,
@@ -33,4 +34,6 @@ __all__ = [
     "tuning",
     "union",
     "updates_of",
+    "unfit",
+    "unfit_lines",
 ]
