@@ -44,11 +44,12 @@ def peft_config(adapter: AdapterSpec, recipe: Recipe, updates: int) -> PeftConfi
     quanta.register()
     kind = adapter.type if isinstance(adapter, PeftMethod) else PEFT_NAMES.get(type(adapter), adapter.method.upper())
     config_type: Any = {str(key.value): value for key, value in PEFT_TYPE_TO_CONFIG_MAPPING.items()}[kind]
-    fields = _fields(adapter, recipe, updates)
+    fields = declared_fields(adapter, recipe, updates)
     return config_type(task_type=TaskType.CAUSAL_LM, target_modules=recipe.target_modules, **fields)
 
 
-def _fields(adapter: AdapterSpec, recipe: Recipe, updates: int) -> dict[str, Any]:
+def declared_fields(adapter: AdapterSpec, recipe: Recipe, updates: int) -> dict[str, Any]:
+    """Return what is declared of an adapter by the names of PEFT's configuration."""
     match adapter:
         case Lora() | Dora() | Pissa() | AdaLora():
             return _low_rank(adapter, recipe, updates)

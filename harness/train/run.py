@@ -20,8 +20,9 @@ from harness.record.shards import write_shard
 from harness.source import Item, Splits, items_hash, splits
 from harness.spec import AdapterSpec, Cell
 from harness.spec.protocol import Evaluation, Recipe
-from harness.train.adapters import frozen_hash, parameter_names, peft_config, realised, weights_hash
+from harness.train.adapters import declared_fields, frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
+from harness.train.as_declared import by_declaration, check_realised
 from harness.train.code import permitted_task, reward_function
 from harness.train.evaluate import accuracy, evaluate
 from harness.train.progress import Heartbeat, StepLog
@@ -112,20 +113,17 @@ def train_run(
     log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, code_root)
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
-    common = {
-        "model": model,
-        "args": arguments,
-        "processing_class": tokenizer,
-        "peft_config": peft_config(cell.adapter, recipe, planned),
-        "callbacks": [log, watch],
-    }
+    common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch]}
     began = time.process_time()
-    trainer = _trainer(cell, parts.training, reward, common)
-    policy = trainer.model
+    with by_declaration(cell.adapter):
+        common["peft_config"] = peft_config(cell.adapter, recipe, planned)
+        trainer = _trainer(cell, parts.training, reward, common)
+        policy = trainer.model
+        check_realised(policy, cell.adapter, declared_fields(cell.adapter, recipe, planned))
+        looks.since = start(policy, cell.adapter, base)
+        frozen = frozen_hash(policy, base_names)
+        at_start = _starts_at_the_base(looks.spectra(policy, 0), cell)
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
-    looks.since = start(policy, cell.adapter, base)
-    frozen = frozen_hash(policy, base_names)
-    at_start = _starts_at_the_base(looks.spectra(policy, 0), cell)
     trainer.train()
     spent = {"train_cpu_seconds": time.process_time() - began}
     _has_trained(log, cell, reward)
