@@ -32,8 +32,8 @@ __all__ = [
     "registration_hash",
     "run_slug",
     "tuning",
-    "union",
-    "updates_of",
     "unfit",
     "unfit_lines",
+    "union",
+    "updates_of",
 ]

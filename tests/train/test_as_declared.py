@@ -10,7 +10,7 @@ from peft import PeftType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from harness.plan import unfit
-from harness.plan.recipe import updates_of
+from harness.plan import planned_updates
 from harness.source import splits
 from harness.spec import Cell, Lora, Protocol
 from harness.spec.adapter import AdaLora, GraLora, Hra, Miss, Oft, PeftMethod, Pissa, Proportional, Quanta, Vera
@@ -163,7 +163,7 @@ def test_as_many_updates_are_planned_as_trl_makes(
         warnings.simplefilter("ignore")  # the libraries' own, of each other
         trainer = _trainer(cell, items, ExactAnswer(TOKENIZER), {**common, "callbacks": []})
         trainer.train()
-    assert updates_of(algorithm, declared, len(items)) == trainer.state.global_step
+    assert planned_updates(algorithm, declared, len(items)) == trainer.state.global_step
 
 
 def test_the_words_of_the_declarations_are_those_of_the_libraries(pocket: Protocol) -> None:
