@@ -22,9 +22,6 @@ from harness.spec import Hypothesis
 from harness.spec.canonical import digest
 from harness.spec.protocol import AT
 
-HELD = ("derived seeds, which reached the sampler; base weights unchanged; losses finite",)
-"""What is checked of every run that counts."""
-
 Subject = tuple[PlannedBase, ...]
 """The bases that one verdict is about."""
 
@@ -90,10 +87,11 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
         return found
     from harness.campaign.decision import Evidence, decided  # scipy and the index, 2 s
     from harness.campaign.observed import observed
-    from harness.store import refresh
+    from harness.store import held, refresh
 
     refresh(bench.store, bench.measures())
     runs, tuning = runs_of(bench, name, hypothesis, subject), tuned_on(bench, name, hypothesis, subject[0])
+    seen = {base.name: observed(bench, hypothesis, base, of_base(runs, base), tuning) for base in subject}
     verdict = decided(
         Evidence(
             bench=bench,
@@ -104,10 +102,10 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
             runs=runs,
             bases=subject,
             tuned=tuning.said,
-            seen={base.name: observed(bench, hypothesis, base, of_base(runs, base), tuning) for base in subject},
+            seen=seen,
             inputs=_inputs(bench, name, hypothesis, runs, tuning),
             integrity=deviations(bench, name, hypothesis, runs),
-            held=HELD,
+            held=(held(bench.store, [run.run_id for said in seen.values() for run in said.runs]),),
         )
     )
     save(bench.store, verdict)

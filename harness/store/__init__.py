@@ -5,7 +5,7 @@ from harness.store.index import Published, query, rebuild, refresh
 from harness.store.measures import MeasureError
 from harness.store.samples import Response, base_responses, item_responses, responses
 from harness.store.silence import silences
-from harness.store.validity import inert_factors, invalid_runs
+from harness.store.validity import held, inert_factors, invalid_runs
 
 __all__ = [
     "IntegrityError",
@@ -13,6 +13,7 @@ __all__ = [
     "Published",
     "Response",
     "base_responses",
+    "held",
     "inert_factors",
     "invalid_runs",
     "item_responses",

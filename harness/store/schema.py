@@ -32,7 +32,7 @@ CREATE TABLE base (
     base_id VARCHAR PRIMARY KEY, architecture VARCHAR, hidden_size INTEGER, layers INTEGER, updates INTEGER,
     accuracy DOUBLE, validation_accuracy DOUBLE, parameters BIGINT, weights_sha256 VARCHAR
 );
--- one row per committed run; accuracies 0 to 1, norms are Frobenius norms of the whole update
+-- one row per committed run; accuracies 0 to 1, norms are Frobenius norms of the update of all that trains
 CREATE TABLE run (
     run_id VARCHAR PRIMARY KEY, base_id VARCHAR, algorithm VARCHAR, method VARCHAR, adapter JSON,
     rank INTEGER, scaling VARCHAR, -- null where the method has none

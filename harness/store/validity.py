@@ -98,6 +98,21 @@ def invalid_runs(store: Store, run_ids: Sequence[str]) -> dict[str, str]:
     return {run_id: reasons[run_id] for run_id in dict.fromkeys(run_ids) if run_id in reasons}
 
 
+def held(store: Store, run_ids: Sequence[str]) -> str:
+    """Return what these checks found to hold of runs that none of them rejected, one clause a check.
+
+    Full fine-tuning freezes no weight of the base, so nothing is compared there, and that is what is said.
+    """
+    sql = "SELECT count(*), count(base_weights_unchanged) FROM run WHERE list_contains(?, run_id)"
+    ((runs, compared),) = query(store, sql, [list(run_ids)])[1]
+    weights = "frozen base weights unchanged"
+    if runs and not compared:
+        weights = "no base weights were frozen, so none are compared"
+    elif compared < runs:
+        weights += f" in {compared} of {runs} runs, the others froze none"
+    return f"derived seeds, which reached the sampler; {weights}; losses finite"
+
+
 def inert_factors(store: Store, run_ids: Sequence[str]) -> list[str]:
     """Return one sentence for each pair of cells of which runs of one base and seed ended in byte-identical adapters.
 

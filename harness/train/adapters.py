@@ -93,8 +93,9 @@ def realised(model: torch.nn.Module, base_names: Collection[str]) -> dict[str, A
     """Return the multiplier that PEFT applies, how many parameters train, and their share of the base's own.
 
     `multipliers` is empty where the method has none; `base_names` are the base's parameters before it was adapted.
+    Under full fine-tuning the adapted matrices are those that an adapter would have.
     """
-    layers: list[Any] = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    layers = [layer for _, layer in adapted(model)]
     multipliers = {multiplier(layer) for layer in layers if _is_scaled(layer)}
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     own = sum(p.numel() for _, p in base_parameters(model, base_names))
@@ -104,6 +105,17 @@ def realised(model: torch.nn.Module, base_names: Collection[str]) -> dict[str, A
         "trainable_parameters": trainable,
         "trainable_share": trainable / own,
     }
+
+
+def adapted(model: torch.nn.Module) -> list[tuple[str, Any]]:
+    """Return the modules whose update is kept, by their names in the base: all with an adapter.
+
+    Where the model has no adapter at all, its weights train themselves: every linear layer but the head.
+    """
+    if hasattr(model, "peft_config"):
+        return [(_plain(name), layer) for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer)]
+    linear = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear))
+    return [(name, layer) for name, layer in linear if not name.endswith("lm_head")]
 
 
 def multiplier(layer: Any) -> float:
@@ -124,7 +136,9 @@ def base_parameters(model: torch.nn.Module, base_names: Collection[str]) -> list
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    """Return the name in the base of a parameter or module; PEFT trains a copy of a module that is trained whole."""
+    inner = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    return inner.replace(".modules_to_save.default.", ".")
 
 
 def parameter_names(model: torch.nn.Module) -> frozenset[str]:

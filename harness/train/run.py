@@ -28,7 +28,7 @@ from harness.train.evaluate import accuracy, evaluate
 from harness.train.progress import Heartbeat, StepLog
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
-from harness.train.updates import Start, start, updates
+from harness.train.updates import Start, norm_beside, start, updates
 
 NO_UPDATE = 1e-5
 """Norm of the update before the first step, as a share of the base's, above which an adapter does not start at it."""
@@ -54,10 +54,17 @@ class _Looks:
 
     def spectra(self, policy: Any, step: int, placed: bool = False) -> list[dict[str, Any]]:
         """Return the rows of the spectrum shard of one step; `placed` says where in the base the update lies, too."""
+        found = updates(policy, self.adapter, self._start())
+        return update_rows(found, step, self.identity["seed"], self.base, placed=placed)
+
+    def norm(self, policy: Any, rows: list[dict[str, Any]]) -> float:
+        """Return the Frobenius norm of the update of all that trains; `rows` are those of its spectra now."""
+        return update_norm(rows, norm_beside(policy, self._start()))
+
+    def _start(self) -> Start:
         if self.since is None:
             raise RuntimeError("no start: updates are counted from the policy before its first step")
-        found = updates(policy, self.adapter, self.since)
-        return update_rows(found, step, self.identity["seed"], self.base, placed=placed)
+        return self.since
 
 
 class _Watch(TrainerCallback):
@@ -81,7 +88,7 @@ class _Watch(TrainerCallback):
         if state.global_step == 1 or state.global_step in self._spectra_at:
             rows = self._looks.spectra(model, state.global_step)
             if state.global_step == 1:
-                self.first_update_norm = update_norm(rows)
+                self.first_update_norm = self._looks.norm(model, rows)
             self.spectra += rows
         if state.global_step in self._validate_at:
             self.scores += self._looks.score(model, "validation", state.global_step)
@@ -122,7 +129,7 @@ def train_run(
         check_realised(policy, cell.adapter, declared_fields(cell.adapter, recipe, planned))
         looks.since = start(policy, cell.adapter, base)
         frozen = frozen_hash(policy, base_names)
-        at_start = _starts_at_the_base(looks.spectra(policy, 0), cell)
+        at_start = _starts_at_the_base(looks, policy, cell)
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
     trainer.train()
     spent = {"train_cpu_seconds": time.process_time() - began}
@@ -155,7 +162,7 @@ def _ended(looks: _Looks, policy: Any, stage: Path, log: StepLog, watch: _Watch)
         "accuracy": accuracy(rows),
         "updates": last,
         "first_update_norm": watch.first_update_norm,
-        "final_update_norm": update_norm(ended),
+        "final_update_norm": looks.norm(policy, ended),
     }
 
 
@@ -190,14 +197,15 @@ def _is_the_base(loaded: str, base: Path, recipe: Recipe) -> None:
         raise ValueError(f"{base}: its weights are not those that its record states. Remove the base and run again.")
 
 
-def _starts_at_the_base(rows: list[dict[str, Any]], cell: Cell) -> float:
+def _starts_at_the_base(looks: _Looks, policy: Any, cell: Cell) -> float:
     """Return the norm of the update before the first step; raise ValueError where the adapter starts elsewhere."""
+    rows = looks.spectra(policy, 0)
     far = [row for row in rows if row["target"] == "update" and (row["relative_norm"] or 0) > NO_UPDATE]
     if far:
         share = f"{far[0]['relative_norm']:.2g} of its norm"
         rule = f"{cell.adapter.slug()} changes {far[0]['module']} by {share} before the first update"
         raise ValueError(f"{rule}, so it does not start at the base. Declare an initialisation that does.")
-    return update_norm(rows)
+    return looks.norm(policy, rows)
 
 
 def _save(policy: Any, stage: Path, base_id: str) -> None:

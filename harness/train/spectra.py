@@ -67,9 +67,9 @@ def base_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def update_norm(rows: list[Row]) -> float:
-    """Return the Frobenius norm of the whole update that rows of one step describe."""
-    return sum(row["frobenius"] ** 2 for row in rows if row["target"] == "update") ** 0.5
+def update_norm(rows: list[Row], beside: float) -> float:
+    """Return the Frobenius norm of the whole update: of what rows of one step describe, and of what trains `beside`."""
+    return (sum(row["frobenius"] ** 2 for row in rows if row["target"] == "update") + beside**2) ** 0.5
 
 
 def _row(step: int, target: str, module: str, spectrum: Spectrum) -> Row:

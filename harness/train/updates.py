@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from peft.tuners.adalora.layer import AdaLoraLayer
 from peft.tuners.lora import LoraLayer
-from peft.tuners.tuners_utils import BaseTunerLayer
 
 from harness.spec import AdapterSpec
 from harness.spec.adapter import Full, Pissa
@@ -25,11 +24,13 @@ from harness.spectra.dense import Dense, difference
 from harness.spectra.dora import Dora
 from harness.spectra.merged import merged_weight
 from harness.spectra.spectrum import Source
-from harness.train.adapters import multiplier
+from harness.train.adapters import adapted, base_parameters, multiplier
 from harness.train.quanta import QuantaLayer, quanta_update
 
 NAME = "default"
 """PEFT's name for the only adapter of a model."""
+BLOCK = 2**20
+"""Entries of which a distance is taken at a time: 8 MiB in float64."""
 Factors = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -46,27 +47,38 @@ def start(policy: torch.nn.Module, adapter: AdapterSpec, base: Path) -> Start:
     """Return what the updates of `policy`, which has not been trained yet, will be counted from."""
     if not isinstance(adapter, Pissa):
         return Start(base)
-    return Start(base, {name: tuple(t.clone() for t in _factors(layer)) for name, layer in _layers(policy)})  # type: ignore[misc]
+    return Start(base, {name: tuple(t.clone() for t in _factors(layer)) for name, layer in adapted(policy)})  # type: ignore[misc]
 
 
 @torch.no_grad()
 def updates(policy: torch.nn.Module, adapter: AdapterSpec, since: Start) -> Iterator[tuple[str, Update]]:
     """Yield (module, update) for every adapted matrix; under full fine-tuning, for those an adapter would have."""
     base = Checkpoint(since.base)
-    if isinstance(adapter, Full):
-        for name, layer in policy.named_modules():
-            if isinstance(layer, torch.nn.Linear) and not name.endswith("lm_head"):
-                loaded = base.tensor(f"{name}.weight").to(layer.weight.dtype)  # as the policy began
-                yield name, difference(layer.weight.detach(), loaded)
-        return
-    for name, layer in _layers(policy):
-        yield name, _update(name, layer, base, since)
+    for name, layer in adapted(policy):
+        if isinstance(adapter, Full):
+            loaded = base.tensor(f"{name}.weight").to(layer.weight.dtype)  # as the policy began
+            yield name, difference(layer.weight.detach(), loaded)
+        else:
+            yield name, _update(name, layer, base, since)
 
 
-def _layers(policy: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    for name, layer in policy.named_modules():
-        if isinstance(layer, BaseTunerLayer):
-            yield name.removeprefix("base_model.model."), layer
+@torch.no_grad()
+def norm_beside(policy: torch.nn.Module, since: Start) -> float:
+    """Return the Frobenius norm of the update of whatever trains beside the matrices that `updates` yields.
+
+    These are parameters of the base that train themselves: embeddings, head, norms and biases under full fine-tuning,
+    norms under QuanTA where they are unfrozen, nothing under adapters of linear layers.
+    """
+    base = Checkpoint(since.base)
+    names = frozenset(base.names()) - {f"{name}.weight" for name, _ in adapted(policy)}
+    trained = [(name, parameter) for name, parameter in base_parameters(policy, names) if parameter.requires_grad]
+    return sum(_distance_squared(parameter.detach(), base.tensor(name)) for name, parameter in trained) ** 0.5
+
+
+def _distance_squared(after: torch.Tensor, before: torch.Tensor) -> float:
+    """Return ||after - before||_F^2, with `before` in the precision of `after`; no copy of the whole is made."""
+    pairs = zip(after.flatten().split(BLOCK), before.to(after.dtype).flatten().split(BLOCK), strict=True)
+    return sum(float((new.double() - old.double()).square().sum()) for new, old in pairs)
 
 
 def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:

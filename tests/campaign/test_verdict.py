@@ -8,6 +8,7 @@ import pytest
 from harness.campaign.bench import Bench
 from harness.campaign.verdicts import verdict_on
 from harness.plan import PlannedRun
+from harness.publish.card import integrity
 from harness.record.job import JobDirectory
 from harness.record.verdict import Outcome, Reason, Verdict
 from harness.record.verdict_files import latest
@@ -331,3 +332,20 @@ def test_a_job_directory_is_where_the_bench_says(made: "Made") -> None:
     made.base(runs.bases[0])
     made.run(runs.runs[3], 0.5)
     assert len(bench.unfinished(runs)) == 11
+
+
+def test_the_card_says_of_how_many_runs_the_frozen_weights_were_compared(made: "Made") -> None:
+    arms = "{adapter: [{method: full}, {method: lora, rank: 8}]}"
+    made.declare("hypotheses/live.yaml", made.claim_text.replace("{rank: [8, 16]}", arms))
+    bench = made.bench()
+    runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(runs.bases[0])
+    for run in runs.runs:
+        whole = run.cell.adapter.method == "full"
+        made.run(run, 0.5 + spread(run), **({"base_weights": None, "base_weights_after": None} if whole else {}))
+    said = "derived seeds, which reached the sampler; {}; losses finite"
+    verdict = decided(bench, "live")
+    assert verdict.registered.held == (
+        said.format("frozen base weights unchanged in 6 of 12 runs, the others froze none"),
+    )
+    assert any("froze none" in line for line in integrity(verdict))

@@ -9,7 +9,7 @@ import pytest
 from harness.plan import PlannedRun
 from harness.plan.runset import planned_run
 from harness.spec import Cell
-from harness.store import inert_factors, invalid_runs, query, refresh
+from harness.store import held, inert_factors, invalid_runs, query, refresh
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -152,6 +152,20 @@ def test_where_nothing_is_frozen_nothing_frozen_can_have_changed(made: "Made", r
     made.run(full, 0.5, base_weights="w", base_weights_after=None)
     assert invalid(made, [full]) == {}
     assert query(made.store, "SELECT base_weights_unchanged FROM run")[1] == [(None,)]
+
+
+def test_what_holds_of_the_weights_is_said_of_the_runs_that_froze_some(made: "Made", runs: list[PlannedRun]) -> None:
+    full = [like(made, run, adapter={"method": "full"}) for run in of_rank(runs, 8)[:2]]
+    for run in full:
+        made.run(run, 0.5, base_weights=None, base_weights_after=None)
+    made.run(runs[0], 0.5)
+    refresh(made.store, [])
+    whole, lora = [run.id for run in full], runs[0].id
+    said = "derived seeds, which reached the sampler; {}; losses finite"
+    assert held(made.store, [lora]) == said.format("frozen base weights unchanged")
+    assert held(made.store, whole) == said.format("no base weights were frozen, so none are compared")
+    mixed = "frozen base weights unchanged in 1 of 3 runs, the others froze none"
+    assert held(made.store, [lora, *whole]) == said.format(mixed)
 
 
 def test_only_the_last_spectrum_counts_the_matrices(made: "Made", runs: list[PlannedRun]) -> None:

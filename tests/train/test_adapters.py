@@ -98,4 +98,5 @@ def test_where_nothing_is_frozen_there_is_no_hash(pocket: Protocol) -> None:
     assert peft_config(Full(method="full"), pocket.recipe, 10) is None
     assert frozen_hash(model, parameter_names(model)) is None
     said = realised(model, parameter_names(model))
-    assert (said["trainable_share"], said["adapted_matrices"], said["multipliers"]) == (1.0, 0, [])
+    # The matrices that an adapter would have, whose spectra are kept.
+    assert (said["trainable_share"], said["adapted_matrices"], said["multipliers"]) == (1.0, 7, [])

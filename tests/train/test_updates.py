@@ -14,10 +14,11 @@ from harness.spec import AdapterSpec, Protocol
 from harness.spec.adapter import Full, resolved
 from harness.spec.cell import Cell
 from harness.spec.scaling import Proportional
-from harness.train.adapters import peft_config, weights_hash
+from harness.train.adapters import parameter_names, peft_config, realised, weights_hash
 from harness.train.base import new_model
+from harness.train.spectra import update_norm
 from harness.train.tokenizer import character_tokenizer
-from harness.train.updates import start, updates
+from harness.train.updates import norm_beside, start, updates
 
 DECLARED = [
     {"method": "lora", "rank": 3},
@@ -98,6 +99,39 @@ def test_the_update_is_what_merging_makes(declared: dict[str, Any], folder: Path
         # PiSSA's base is what float32 rounding left of it; DoRA's norms are float32, as PEFT's are
         assert float((seen - exact).norm() / exact.norm()) < (2e-4 if adapter.method in ("pissa", "dora") else 1e-6)
         assert update.spectrum().frobenius == pytest.approx(float(exact.norm()), rel=2e-4)
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=names)
+def test_matrices_and_what_trains_beside_them_are_the_whole_update(
+    declared: dict[str, Any], folder: Path, pocket: Protocol
+) -> None:
+    """Of every parameter of the base: embeddings, head and norms too, where they train."""
+    adapter = spec(declared)
+    policy = policy_of(adapter, folder, pocket)
+    since = start(policy, adapter, folder)
+    assert norm_beside(policy, since) == 0.0
+    stirred(policy)
+    beside = norm_beside(policy, since)
+    assert (beside > 0) == (isinstance(adapter, Full) or bool(declared.get("unfreeze_norms")))
+    merged = copy.deepcopy(policy).double()
+    merged = merged if isinstance(adapter, Full) else merged.merge_and_unload()
+    tuned = dict(merged.named_parameters())
+    base = dict(policy_of(Full(method="full"), folder, pocket).double().named_parameters())
+    assert tuned.keys() == base.keys()
+    whole = sum(float((tuned[name] - base[name]).detach().square().sum()) for name in base) ** 0.5
+    rows = [
+        {"target": "update", "frobenius": update.spectrum().frobenius} for _, update in updates(policy, adapter, since)
+    ]
+    assert update_norm(rows, beside) == pytest.approx(whole, rel=2e-4)
+    if beside:
+        assert update_norm(rows, 0.0) < 0.999 * whole
+
+
+def test_the_share_of_unfrozen_norms_is_of_the_whole_base(folder: Path, pocket: Protocol) -> None:
+    plain = policy_of(Full(method="full"), folder, pocket)
+    policy = policy_of(spec({"method": "quanta", "axes": [2, 8], "unfreeze_norms": True}), folder, pocket)
+    said = realised(policy, parameter_names(plain))
+    assert said["trainable_share"] == said["trainable_parameters"] / sum(p.numel() for p in plain.parameters())
 
 
 @pytest.mark.parametrize("declared", DECLARED, ids=names)
