@@ -128,8 +128,15 @@ class AdapterFolder:
         self._not_contradictory()
         if not self.from_tensors:
             check_method(self.config)  # before a base is asked for: of a prompt none would help
+            self._as_peft_reads_it()
         if self.config.on("use_dora") or start in REPEATABLE or not self.from_tensors:
             self._needed(base)
+
+    def _as_peft_reads_it(self) -> None:
+        """Raise CheckpointError where PEFT, which goes by the name alone, would open another file, such as a pickle."""
+        if self.weights.path.name != WEIGHTS:
+            rule = f"PEFT merges {self.kind}, and reads {WEIGHTS} alone"
+            raise CheckpointError(f"{self.weights.path}: {rule}. Give the file of the weights that name.")
 
     def _not_contradictory(self) -> None:
         """Raise CheckpointError where there are trained tensors that the configuration says nothing of."""

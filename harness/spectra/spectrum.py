@@ -59,7 +59,7 @@ class Spectrum:
     effective_rank: float | None
     """exp(entropy of p), p_i = sigma_i / sum sigma (Roy and Vetterli 2007, EUSIPCO)."""
     effective_rank_energy: float | None
-    """exp(entropy of p), p_i = sigma_i^2 / sum sigma^2: the same of energies, always smaller."""
+    """exp(entropy of p), p_i = sigma_i^2 / sum sigma^2: the same of energies, never larger."""
     stable_rank: float | None
     """||W||_F^2 / ||W||_2^2."""
     participation_ratio: float | None

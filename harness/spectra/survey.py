@@ -17,6 +17,9 @@ from harness.spectra.table import Row, row
 from harness.spectra.update import Update
 
 
+NO_MATRIX = "no matrix of floating-point numbers"
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What is about to be measured; rows are computed as they are asked for, one matrix in memory at a time."""
@@ -45,10 +48,8 @@ def survey(path: Path, base: Path | None, kept: Kept, top: int | None = None) ->
         return Survey(f"{adapter.called} adapter", adapter.count(), _beside(adapter), _updates(adapter, against, top))
     checkpoint = _weights_of(path)
     if against is None:
-        names = checkpoint.matrices()
-        other = tuple(n for n in checkpoint.names() if len(checkpoint.shape(n)) > 1 and n not in set(names))
-        reason = "no matrix of floating-point numbers"
-        return Survey("weights", len(names), _told({reason: other}), _weights(checkpoint, kept, top))
+        count = len(checkpoint.matrices())
+        return Survey("weights", count, _told({NO_MATRIX: _others(checkpoint)}), _weights(checkpoint, kept, top))
     count = len(shared(checkpoint, against))
     rows = _changes(checkpoint, against, kept, top)
     return Survey("weights minus the base's", count, _alone(checkpoint, against), rows)
@@ -80,8 +81,15 @@ def _alone(tuned: Checkpoint, base: Checkpoint) -> Mapping[str, tuple[str, ...]]
             "of another shape or type in the base": tuple(name for name in names if name in ours & theirs),
             "not in the base": tuple(name for name in names if name not in theirs),
             "in the base alone": tuple(name for name in names if name not in ours),
+            NO_MATRIX: tuple(name for name in _others(tuned) if name not in names),
         }
     )
+
+
+def _others(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return the tensors of two or more axes that are no matrix of floating-point numbers."""
+    matrices = set(checkpoint.matrices())
+    return tuple(name for name in checkpoint.names() if len(checkpoint.shape(name)) > 1 and name not in matrices)
 
 
 def _told(reasons: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:

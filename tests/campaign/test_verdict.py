@@ -1,7 +1,7 @@
 """A claim's verdict on results made by hand: the base at .40, collapsed below .10, trained above .46."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -341,8 +341,8 @@ def test_the_card_says_of_how_many_runs_the_frozen_weights_were_compared(made: "
     runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
     made.base(runs.bases[0])
     for run in runs.runs:
-        whole = run.cell.adapter.method == "full"
-        made.run(run, 0.5 + spread(run), **({"base_weights": None, "base_weights_after": None} if whole else {}))
+        none: dict[str, Any] = {"base_weights": None, "base_weights_after": None}
+        made.run(run, 0.5 + spread(run), **(none if run.cell.adapter.method == "full" else {}))
     said = "derived seeds, which reached the sampler; {}; losses finite"
     verdict = decided(bench, "live")
     assert verdict.registered.held == (

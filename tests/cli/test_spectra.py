@@ -465,11 +465,14 @@ def test_what_is_left_out_is_told_by_reason(here: Call) -> None:
     write_model(Path("base"), layers=1)
     write_model(Path("tuned"), layers=2)
     tuned = load_file(Path("tuned/model.safetensors"))
-    save_file({**tuned, "model.embed_tokens.weight": draw(21, 8)}, Path("tuned/model.safetensors"))
+    changed = {"model.embed_tokens.weight": draw(21, 8), "model.experts": draw(2, 3, 3)}
+    save_file({**tuned, **changed}, Path("tuned/model.safetensors"))
     assert here("spectra", "tuned", "--against", "base").err.splitlines() == [
         "left out, of another shape or type in the base: model.embed_tokens.weight",
         f"left out, not in the base: {Q.format(1)}.weight",
+        "left out, no matrix of floating-point numbers: model.experts",
     ]
+    assert here("spectra", "tuned").err == "left out, no matrix of floating-point numbers: model.experts\n"
     assert here("spectra", "base", "--against", "tuned").err.splitlines()[-1] == (
         f"left out, in the base alone: {Q.format(1)}.weight"
     )

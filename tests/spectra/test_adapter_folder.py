@@ -226,6 +226,15 @@ def test_any_other_method_is_what_peft_merges(kind: str, base: Path, tmp_path: P
         next(updates(tmp_path))
 
 
+def test_peft_never_reads_a_pickle_in_the_place_of_other_weights(base: Path, tmp_path: Path) -> None:
+    """It would take adapter_model.bin where adapter_model.safetensors is missing."""
+    saved(MERGED["OFT"], tmp_path)
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "renamed.safetensors")
+    (tmp_path / "adapter_model.bin").write_bytes(b"never opened")
+    with pytest.raises(CheckpointError, match=r"PEFT merges OFT, and reads adapter_model\.safetensors alone\. Give"):
+        next(updates(tmp_path, Checkpoint(base)))
+
+
 def test_what_a_merged_method_saves_beside_does_not_matter(base: Path, tmp_path: Path) -> None:
     config = peft.OFTConfig(oft_block_size=8, target_modules=PROJECTIONS, modules_to_save=["norm"])
     truth = saved(config, tmp_path)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from harness.spec import AdapterSpec, Protocol
-from harness.spec.adapter import Cell, resolved
+from harness.spec import AdapterSpec, Cell, Protocol
+from harness.spec.adapter import resolved
 from harness.spec.scaling import Proportional
 from harness.spectra import adapter_folder
 from harness.spectra.checkpoint import Checkpoint
