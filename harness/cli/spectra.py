@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,9 @@ def _place(session: Session, named: str) -> _Place:
     try:
         path, commit = resolve(named, session.directory, bars=not session.quiet and sys.stderr.isatty())
     except FileNotFoundError as error:
-        meant = "" if "/" in named or "." in named else " Runs are named by their ids (`harness runs list`), "
-        meant += "models of the Hub as ORG/NAME[@REVISION]." if meant else ""
-        raise click.ClickException(_printable(f"{error}{meant}")) from None
+        runs = "" if "/" in named or "." in named else " Runs are named by their ids (`harness runs list`)."
+        models = " Models of the Hub are named ORG/NAME[@REVISION]." if runs or "@" in named or "://" in named else ""
+        raise click.ClickException(_printable(f"{error}{runs}{models}")) from None
     if not exists:
         session.note(f"{named}: commit {commit}")
     return _Place(path, commit)
@@ -172,6 +173,8 @@ def _notes(found: "Survey", rows: list[Row]) -> Iterator[str]:
             f"{len(rounded)} differences of weights stored in {dtypes} ({100 * share:.3g} % of entries changed): "
             "rounding reads as rank, see the null rows; such spectra enter no claim. Compare float32 weights."
         )
+    if not any(row["frobenius"] for row in rows):
+        yield "every matrix here is exactly zero" + (": nothing differs from the base" if "base" in found.what else "")
     for reason, names in found.skipped.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         yield _printable(f"left out, {reason}: {', '.join(names[:3])}{more}")
@@ -199,7 +202,12 @@ def _writer(option: str, rows: list[Row], about: dict[str, str]) -> Callable[[Pa
         return lambda path: write_parquet(path, rows, about)
     from harness.publish.spectra import draw
 
-    return lambda path: draw(rows, path, _printable(f"{about['target']}: {about['what']}"))
+    def quietly(path: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a name in letters that the font lacks is drawn as boxes
+            draw(rows, path, _printable(f"{about['target']}: {about['what']}"))
+
+    return quietly
 
 
 def _lines(about: dict[str, str], rows: list[Row]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.spectra.adapter_config import NAME, AdapterConfig, read_config
-from harness.spectra.checkpoint import Checkpoint, CheckpointError, unreadable
+from harness.spectra.checkpoint import PICKLES, Checkpoint, CheckpointError, unreadable
 from harness.spectra.factors import REPEATABLE, Factors
 from harness.spectra.merged import check_method, merged
 from harness.spectra.table import EMBEDDINGS, HEADS
@@ -161,6 +161,10 @@ def _weights(folder: Path) -> Checkpoint:
     file = folder / WEIGHTS
     if file.exists():
         return Checkpoint(file)
+    if not any(entry.suffix in (".safetensors", *PICKLES) for entry in folder.iterdir()):
+        raise CheckpointError(
+            f"{folder}: {NAME} without {WEIGHTS} beside it. Put there the one that was saved with it."
+        )
     found = Checkpoint(folder)
     if not holds_adapter(found):
         rule = f"no {WEIGHTS} beside {NAME}, and the other weights are no adapter's"

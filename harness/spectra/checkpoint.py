@@ -70,7 +70,9 @@ class Checkpoint:
         if not found:
             kinds = ", ".join(sorted({self.dtype(name) for name in self._entries})) or "nothing"
             rule = f"no matrix (two axes) of {', '.join(FLOATS.values())} among its {len(self._entries)} tensors"
-            raise CheckpointError(f"{self.path}: {rule} ({kinds}). Name a checkpoint that is not quantised.")
+            codes = any(self.dtype(name) not in FLOATS.values() for name in self._entries)
+            remedy = "Name a checkpoint that is not quantised" if codes else "Name the weights of a model"
+            raise CheckpointError(f"{self.path}: {rule} ({kinds}). {remedy}.")
         return found
 
     def shape(self, name: str) -> tuple[int, ...]:

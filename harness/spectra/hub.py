@@ -69,7 +69,8 @@ def _alike(path: Path) -> tuple[str, ...]:
 
 def _nearest(folder: Path, name: str) -> list[str]:
     try:
-        return difflib.get_close_matches(name, sorted(entry.name for entry in folder.iterdir()), n=1)
+        there = sorted(entry.name for entry in folder.iterdir() if entry.name != name)  # which is a link to nothing
+        return difflib.get_close_matches(name, there, n=1)
     except OSError:
         return []
 

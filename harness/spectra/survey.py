@@ -16,7 +16,6 @@ from harness.spectra.spectrum import Source, Spectrum
 from harness.spectra.table import Row, row
 from harness.spectra.update import Update
 
-
 NO_MATRIX = "no matrix of floating-point numbers"
 
 

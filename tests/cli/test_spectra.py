@@ -132,6 +132,21 @@ def test_a_tuned_model_is_compared_with_its_base(here: Call) -> None:
     assert rows["model.embed_tokens"]["changed_share"] == rows["model.embed_tokens"]["frobenius"] == 0
 
 
+def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(here: Call) -> None:
+    write_adapter(Path("模型"))
+    assert here("spectra", "模型", "--figure", "drawn.png").err == "drawn.png: drawn\n"
+
+
+def test_a_model_that_is_its_own_base_is_told(here: Call) -> None:
+    write_model(Path("base"))
+    said = here("spectra", "base", "--against", "base", "--figure", "zero.png")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "every matrix here is exactly zero: nothing differs from the base",
+        "zero.png: drawn",
+    ]
+
+
 def test_a_difference_of_rounded_weights_is_marked_with_its_null_beside(here: Call) -> None:
     write_model(Path("base"), dtype="bfloat16")
     write_model(Path("tuned"), dtype="bfloat16", shift=0.01)
@@ -322,6 +337,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "none": (nothing, ["adapter", "--top", "0"], "'--top'"),
     "empty name": (nothing, [""], "an empty name stands for nothing. Name a path, a run or a model on the Hub."),
     "long name": (nothing, ["x" * 300], "File name too long. Name another path."),
+    "an address": (nothing, ["https://huggingface.co/lab/tiny"], "Models of the Hub are named ORG/NAME[@REVISION]."),
     "alike": (nothing, ["adaptr"], "adaptr: no such file or folder; adapter is there. Name one that exists."),
     "no configuration": (
         lambda f: (f / "adapter_config.json").unlink(),
@@ -463,7 +479,7 @@ def test_what_is_left_out_is_told_by_reason(here: Call) -> None:
         "left out, no factor of a matrix: base_model.model.model.conv.lora_A.weight",
     ]
     write_model(Path("base"), layers=1)
-    write_model(Path("tuned"), layers=2)
+    write_model(Path("tuned"), layers=2, shift=1.0)
     tuned = load_file(Path("tuned/model.safetensors"))
     changed = {"model.embed_tokens.weight": draw(21, 8), "model.experts": draw(2, 3, 3)}
     save_file({**tuned, **changed}, Path("tuned/model.safetensors"))

@@ -411,6 +411,10 @@ def test_weights_beside_a_configuration_are_no_adapter_by_that(base: Path, tmp_p
     factors.rename(tmp_path / "renamed.safetensors")
     assert len(list(updates(tmp_path))) == 2 * LAYERS
     (tmp_path / "renamed.safetensors").unlink()
+    with pytest.raises(
+        CheckpointError, match=r"adapter_config\.json without adapter_model\.safetensors beside it\. Put"
+    ):
+        next(updates(tmp_path))
     (tmp_path / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes())
     with pytest.raises(
         CheckpointError, match=r"no adapter_model\.safetensors beside adapter_config\.json, and the oth"

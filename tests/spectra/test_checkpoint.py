@@ -202,6 +202,9 @@ def test_what_is_no_matrix_of_floats_is_no_matrix(tmp_path: Path) -> None:
     save_file({**tensors, "none": torch.ones(0, 3)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"no matrix \(two axes\) .* among its 4 tensors \(I8, float32\)"):
         Checkpoint(tmp_path).matrices()
+    save_file({"vector": torch.ones(3)}, tmp_path / "vectors.safetensors")
+    with pytest.raises(CheckpointError, match=r"among its 1 tensors \(float32\)\. Name the weights of a model\."):
+        Checkpoint(tmp_path / "vectors.safetensors").matrices()
     with pytest.raises(CheckpointError, match="no tensor absent"):
         Checkpoint(tmp_path).tensor("absent")
 

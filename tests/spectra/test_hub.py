@@ -191,6 +191,9 @@ def test_a_mistyped_path_is_no_model(hub: Hub, tmp_path: Path) -> None:
     told = "adapters/first/modle.safetensors: no such file or folder. Name one that exists."
     with pytest.raises(FileNotFoundError, match=f"^{re.escape(told)}$"):
         resolve("adapters/first/modle.safetensors", tmp_path)
+    (tmp_path / "dangling").symlink_to("nothing")
+    with pytest.raises(FileNotFoundError, match=r"^dangling: no such file or folder\. Name one that exists\.$"):
+        resolve("dangling", tmp_path)
     (tmp_path / "lab").mkdir()
     assert asked(f"{REPO}@main", hub.url, tmp_path)[1] == COMMIT
 
