@@ -2,7 +2,8 @@
 
 Takes rows as the command prints them. Singular values are in units of each matrix's largest, so that shapes compare;
 norms are in the table. Colours run from dark to light with the layer (viridis: even for colour-blind readers, and in
-grey). The same rows give the same bytes.
+grey). Nulls are dotted, and where a spectrum is read from rounded weights, the figure says so above it. The same rows
+give the same bytes.
 """
 
 import math
@@ -26,6 +27,11 @@ MANY_LINES = 60
 """Spectra above which lines are thin and without marks."""
 LIGHTEST = 0.82
 """Where the colours of lines end: the map's last fifth is too light on white."""
+NULL = {"color": "black", "linestyle": ":", "linewidth": 0.9, "alpha": 0.7}
+"""How nulls are drawn."""
+FLAG = "#b2182b"
+"""Colour of the warning: red that is dark enough to read in grey."""
+ROUNDED = "low_precision_difference"
 OUTSIDE = "0.35"
 """Grey of matrices outside the layers."""
 RANKS = ("effective_rank", "participation_ratio", "stable_rank")
@@ -48,18 +54,29 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     """Draw rows into `path`; its suffix is the format: .png, .svg or .pdf."""
     matplotlib: Any = import_module("matplotlib")  # 0.5 s, of a library whose types do not bear the strict mode
     figures: Any = import_module("matplotlib.figure")
-    shown = [row for row in rows if row["target"] != "null" and row["singular_values"] and row["frobenius"] > 0]
+    shown = [row for row in rows if row["singular_values"] and row["frobenius"] > 0]
     with matplotlib.rc_context(STYLE):
         figure = figures.Figure(figsize=INCHES, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.15))
         _spectra(figure, left, shown)
+        left.set_title(_flagged(rows), fontsize=8, color=FLAG, loc="left")
         _ranks(figure, right, [row for row in rows if row["target"] != "null"])
         figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=10, fontweight="bold")
         figure.savefig(path, dpi=200, metadata=FIXED[path.suffix.lower()])
 
 
+def _flagged(rows: Sequence[Row]) -> str:
+    """Return what is to be said of spectra that are mostly rounding; nothing where there are none."""
+    updates = [row for row in rows if row["target"] != "null"]
+    rounded = [row for row in updates if row["source"] == ROUNDED]
+    dtypes = ", ".join(sorted({row["dtype"] for row in rounded}))
+    share = "" if len(rounded) == len(updates) else f"{len(rounded)} of {len(updates)}: "
+    return f"{share}differences of {dtypes} numbers, whose rounding reads as rank" if rounded else ""
+
+
 def _spectra(figure: Any, axes: Any, rows: Sequence[Row]) -> None:
     matplotlib: Any = import_module("matplotlib")
+    nulls, rows = ([row for row in rows if (row["target"] == "null") is of] for of in (True, False))
     layers = sorted({row["layer"] for row in rows if row["layer"] >= 0})
     first, last = min(layers, default=0), max(layers, default=0)
 
@@ -68,13 +85,24 @@ def _spectra(figure: Any, axes: Any, rows: Sequence[Row]) -> None:
 
     crowded = len(rows) > MANY_LINES
     for row in sorted(rows, key=lambda row: (row["layer"] < 0, row["layer"])):
-        sigma = [value / row["singular_values"][0] for value in row["singular_values"] if value > 0]
+        sigma = _relative(row)
         inside = row["layer"] >= 0
         style = {"color": colour(row["layer"]) if inside else OUTSIDE, "linestyle": "-" if inside else "--"}
         style |= {"linewidth": 0.6, "alpha": 0.7} if crowded else {"linewidth": 1.0, "alpha": 0.9}
         axes.plot(range(1, len(sigma) + 1), sigma, marker="." if len(sigma) <= 16 and not crowded else None, **style)
-    _scales(axes, rows)
-    _layers(figure, axes, layers, any(row["layer"] < 0 for row in rows), colour)
+    for row in nulls:
+        sigma = _relative(row)
+        axes.plot(range(1, len(sigma) + 1), sigma, **NULL)
+    _scales(axes, [*rows, *nulls])
+    lines: Any = import_module("matplotlib.lines")
+    beside = [lines.Line2D([], [], color=OUTSIDE, linestyle="--", label="outside the layers")]
+    beside = beside if any(row["layer"] < 0 for row in rows) else []
+    beside += [lines.Line2D([], [], label="random, of rank 8, as rounded", **NULL)] if nulls else []
+    _layers(figure, axes, layers, beside, colour)
+
+
+def _relative(row: Row) -> list[float]:
+    return [value / row["singular_values"][0] for value in row["singular_values"] if value > 0]
 
 
 def _scales(axes: Any, rows: Sequence[Row]) -> None:
@@ -91,13 +119,15 @@ def _scales(axes: Any, rows: Sequence[Row]) -> None:
     axes.grid(True, which="major", linewidth=0.4, color="0.88")
 
 
-def _layers(figure: Any, axes: Any, layers: Sequence[int], outside: bool, colour: Any) -> None:
-    """Tell which colour is which layer: by a legend where there are few, by a bar where there are many."""
+def _layers(figure: Any, axes: Any, layers: Sequence[int], beside: Sequence[Any], colour: Any) -> None:
+    """Tell which colour is which layer: by a legend where there are few, by a bar where there are many.
+
+    `beside` are the legend's entries that are no layer.
+    """
     lines: Any = import_module("matplotlib.lines")
     few = len(layers) <= FEW_LAYERS
     handles = [lines.Line2D([], [], color=colour(layer), label=f"layer {layer}") for layer in layers if few]
-    if outside:
-        handles.append(lines.Line2D([], [], color=OUTSIDE, linestyle="--", label="outside the layers"))
+    handles += beside
     if handles:
         axes.legend(handles=handles, frameon=False, fontsize=8, loc="lower left")
     if few:

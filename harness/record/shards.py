@@ -63,7 +63,7 @@ SPECTRUM = {
         "what it was read from: factors, operator, fp32_difference, low_precision_difference (tuned minus base, one "
         "of them rounded: rounding reads as rank) or weights",
     ),
-    "dtype": Column("string", "precision in which what it was read from is stored"),
+    "dtype": Column("string", "precision in which what it was read from is held, whatever type it is stored in"),
     "kernel": Column("string", "how the singular values were computed"),
     "bound": Column("double", "bound on the relative error of every singular value above the floor"),
     "floor": Column("double", "share of sigma_1 below which singular values are not resolved; 0 where all are"),

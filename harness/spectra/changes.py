@@ -1,10 +1,10 @@
 """What full fine-tuning changed: tuned minus base, matrix by matrix, of two checkpoints of one model.
 
-A difference of weights that were stored in bfloat16 or float16 is mostly rounding: the update of an entry is below the
-spacing of its numbers, so it vanishes or becomes a whole step, and what is left is noise of full rank (an update of
-rank 8, a hundredth of the base, reads as effective rank 293 instead of 6). Such differences are marked, come with the
-share of entries that changed at all and with a null (a known update of rank 8 and the same norm through the same
-rounding), and enter no claim.
+A difference of weights that are held in bfloat16 or float16, in whatever type they are stored, is mostly rounding: the
+update of an entry is below the spacing of its numbers, so it vanishes or becomes a whole step, and what is left is
+noise of full rank (an update of rank 8, a hundredth of the base, reads as effective rank 293 instead of 6). Such
+differences are marked, come with the share of entries that changed at all and with a null (a known update of rank 8 and
+the same norm through the same rounding), and enter no claim.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Change:
 
     name: str
     dtype: str
-    """The coarser of the two types that the matrices are stored in."""
+    """The coarser of the two types that the matrices' numbers are held in."""
     source: Source
     found: Measured
     changed_share: float
@@ -58,7 +58,7 @@ def _change(name: str, after: torch.Tensor, before: torch.Tensor, kept: Kept, to
 
 def _null(update: Dense, after: torch.Tensor, before: torch.Tensor) -> Dense:
     """Return the null of an update; its generator is fresh, so that a resumed command draws the same."""
-    lower = max(after.dtype, before.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+    lower = getattr(torch, update.dtype)
     norm = frobenius(before)
     ratio = frobenius(update.w) / norm if norm else 1.0
     return rounding_null(before, min(NULL_RANK, *before.shape), ratio, lower, drawn())

@@ -4,9 +4,9 @@ Small matrices go through the singular value decomposition in float64. Of larger
 matrix of the smaller side are taken, sigma = sqrt(lambda): faster, but an error of about 1e-16 sigma_1^2 in lambda
 leaves one of 1e-16 sigma_1^2 / sigma in sigma, so small values are not resolved; each kernel states from where on.
 
-A difference of weights stored in bfloat16 or float16 is mostly rounding: an entry whose update is below the spacing of
-its numbers moves not at all or by a whole step, which reads as noise of full rank. `difference` marks such updates, and
-`rounding_null` shows what an update of known low rank would read as.
+A difference of weights held in bfloat16 or float16, in whatever type they are stored, is mostly rounding: an entry
+whose update is below the spacing of its numbers moves not at all or by a whole step, which reads as noise of full rank.
+`difference` marks such updates, and `rounding_null` shows what an update of known low rank would read as.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import torch
 from harness.spectra.lanczos import topk
 from harness.spectra.lora import LowRank
 from harness.spectra.norms import frobenius, scale_of, scaled
+from harness.spectra.precision import called, eps, precision
 from harness.spectra.spectrum import Kernel, Source, Spectrum, whole
 
 SVD = Kernel("svd float64", bound=1e-6, floor=1e-8)
@@ -77,7 +78,7 @@ class Dense:
     """(rows, columns), float32 or float64."""
     source: Source
     dtype: str
-    """Type in which what it was read from is stored."""
+    """Type in which what it was read from is held."""
 
     def __post_init__(self) -> None:
         if self.w.dtype not in (torch.float32, torch.float64):
@@ -114,8 +115,8 @@ class Dense:
         """
         small = self.w.numel() <= SMALL or 4 * k > min(self.w.shape)
         u, sigma = self._decomposed() if small else self._leading(k)
-        eps = torch.finfo(torch.float64 if small else self.w.dtype).eps
-        return u[:, : min(k, int((sigma > max(self.w.shape) * eps * sigma[0]).sum()))]
+        rounding = eps(torch.float64 if small else self.w.dtype)
+        return u[:, : min(k, int((sigma > max(self.w.shape) * rounding * sigma[0]).sum()))]
 
     @torch.no_grad()
     def random(self, generator: torch.Generator) -> "Dense":
@@ -134,15 +135,19 @@ class Dense:
         return found.u, found.sigma
 
 
-def difference(tuned: torch.Tensor, base: torch.Tensor) -> Dense:
-    """Return tuned minus base, in float32, or in float64 where either is; raise ValueError unless shapes agree."""
+def difference(tuned: torch.Tensor, base: torch.Tensor, held: torch.dtype | None = None) -> Dense:
+    """Return tuned minus base, in float32, or in float64 where either is; raise ValueError unless shapes agree.
+
+    `held` is the precision that the weights were trained in from this very base, where that is known. Otherwise each
+    matrix is taken for what its numbers show: rounded to bfloat16 where that holds all of them.
+    """
     _same_shape(tuned, base)
-    working = torch.float64 if torch.float64 in (tuned.dtype, base.dtype) else torch.float32
-    lower = max(tuned.dtype, base.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+    tuned, base = tuned.detach(), base.detach()
+    lower = max((held or precision(w) for w in (tuned, base)), key=eps)
     exact = lower in (torch.float32, torch.float64)
     source = Source.FP32_DIFFERENCE if exact else Source.LOW_PRECISION_DIFFERENCE
-    w = tuned.detach().to(working) - base.detach().to(working)
-    return Dense(w, source, str(lower).removeprefix("torch."))
+    working = torch.float64 if torch.float64 in (tuned.dtype, base.dtype) else torch.float32
+    return Dense(tuned.to(working) - base.to(working), source, called(lower))
 
 
 def changed_share(tuned: torch.Tensor, base: torch.Tensor) -> float:

@@ -15,6 +15,7 @@ import math
 
 import torch
 
+from harness.spectra.precision import called, eps, fits
 from harness.spectra.rescaled import DoraBase, Rescaled, against
 
 ACCUMULATION = 4e-6
@@ -55,12 +56,11 @@ class Dora(Rescaled):
         cross, squares = against(weight, a)
         norms = _row_norms(weight, squares, cross, b, a)
         ratio = magnitude.double() / norms
-        coarsest = max((b_mr.dtype, a_rn.dtype, magnitude.dtype), key=_eps)
+        coarsest = max((b_mr.dtype, a_rn.dtype, magnitude.dtype), key=eps)
         if not b.any() and _at_start(magnitude, norms):
             ratio = torch.ones_like(ratio)
-        dtype = str(coarsest).removeprefix("torch.")
-        super().__init__(weight, ratio - 1, ratio.view(-1, 1) * b, a, cross, squares, dtype, base)
-        stored = squares.sqrt().to(max((weight.dtype, magnitude.dtype), key=_eps)).double()
+        super().__init__(weight, ratio - 1, ratio.view(-1, 1) * b, a, cross, squares, called(coarsest), base)
+        stored = squares.sqrt().to(max((weight.dtype, magnitude.dtype), key=eps)).double()
         object.__setattr__(self, "start_rounding", float(torch.linalg.norm(stored - squares.sqrt())))
 
 
@@ -81,17 +81,13 @@ def _at_start(magnitude: torch.Tensor, norms: torch.Tensor) -> bool:
     """Whether every magnitude is its row's norm, up to how some precision that holds all of them would round it."""
     off = float((magnitude.double() / norms - 1).abs().max())
     if magnitude.dtype == torch.float64:
-        accumulation = ACCUMULATION * _eps(torch.float64) / _eps(torch.float32)
+        accumulation = ACCUMULATION * eps(torch.float64) / eps(torch.float32)
     else:
         accumulation = ACCUMULATION
     for dtype in (magnitude.dtype, torch.float32, torch.float16, torch.bfloat16):
-        if off <= _eps(dtype) / 2 + accumulation and torch.equal(magnitude.to(dtype).to(magnitude.dtype), magnitude):
+        if off <= eps(dtype) / 2 + accumulation and fits(magnitude, dtype):
             return True
     return False
-
-
-def _eps(dtype: torch.dtype) -> float:
-    return torch.finfo(dtype).eps
 
 
 def _check(

@@ -57,7 +57,7 @@ def updates(policy: torch.nn.Module, adapter: AdapterSpec, since: Start) -> Iter
     for name, layer in adapted(policy):
         if isinstance(adapter, Full):
             loaded = base.tensor(f"{name}.weight").to(layer.weight.dtype)  # as the policy began
-            yield name, difference(layer.weight.detach(), loaded)
+            yield name, difference(layer.weight.detach(), loaded, held=layer.weight.dtype)
         else:
             yield name, _update(name, layer, base, since)
 

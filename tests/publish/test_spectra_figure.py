@@ -22,6 +22,8 @@ def row(layer: int, part: str, values: list[float], target: str = "update") -> d
         "part": part,
         "role": "hidden" if layer >= 0 else "head",
         "target": target,
+        "source": "factors",
+        "dtype": "float32",
         "rows": 64,
         "columns": 64,
         "singular_values": values,
@@ -76,9 +78,33 @@ def drawn(what: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.Monkey
 def test_lines_are_the_values_in_units_of_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [row(0, PARTS[0], [4.0, 2.0, 1.0, 0.0]), row(1, PARTS[0], [0.0]), row(0, PARTS[1], [9.0, 3.0], "null")]
     left = drawn(made, tmp_path, monkeypatch).axes[0]
-    [line] = left.get_lines()
+    line, null = left.get_lines()
     assert list(line.get_xdata()) == [1, 2, 3]
     assert list(line.get_ydata()) == [1, 0.5, 0.25]
+    assert (list(null.get_ydata()), null.get_linestyle(), line.get_linestyle()) == ([1, 1 / 3], ":", "-")
+
+
+def rounded(one: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {**one, "source": "low_precision_difference", "dtype": "bfloat16", **fields}
+
+
+@pytest.mark.parametrize("layers", [2, 32])
+def test_what_is_mostly_rounding_says_so_and_stands_beside_its_null(
+    layers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [rounded(one) for one in rows(layers)]
+    nulls = [{**one, "target": "null", "source": "rounded_factors"} for one in made]
+    left = drawn([one for pair in zip(made, nulls, strict=True) for one in pair], tmp_path, monkeypatch).axes[0]
+    assert left.get_title("left") == "differences of bfloat16 numbers, whose rounding reads as rank"
+    assert [line.get_linestyle() for line in left.get_lines()].count(":") == len(made)
+    assert left.get_legend().get_texts()[-1].get_text() == "random, of rank 8, as rounded"
+
+
+def test_some_that_are_mostly_rounding_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [rounded(rows(1)[0]), *rows(1)[1:]]
+    left = drawn(made, tmp_path, monkeypatch).axes[0]
+    assert left.get_title("left") == "1 of 3: differences of bfloat16 numbers, whose rounding reads as rank"
+    assert drawn(rows(1), tmp_path, monkeypatch).axes[0].get_title("left") == ""
 
 
 @pytest.mark.parametrize(("count", "scale"), [(8, "linear"), (64, "linear"), (65, "log")])

@@ -238,12 +238,34 @@ TYPES = [
 def test_a_difference_says_what_it_was_read_from(
     tuned: torch.dtype, base: torch.dtype, source: Source, name: str
 ) -> None:
-    after, before = torch.tensor([[1.5, 3.0]], dtype=tuned), torch.tensor([[1.0, -2.0]], dtype=base)
+    after, before = torch.tensor([[1.5, 3.0, 0.1]], dtype=tuned), torch.tensor([[1.0, -2.0, 0.1]], dtype=base)
     found = difference(after, before)
     assert (found.source, found.dtype) == (source, name)
-    assert found.w.tolist() == [[0.5, 5.0]]
+    assert found.w[0, :2].tolist() == [0.5, 5.0]
     assert found.w.dtype == (torch.float64 if torch.float64 in (tuned, base) else torch.float32)
     assert difference(before, after).source is source
+
+
+@pytest.mark.parametrize("held", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("stored", [torch.float32, torch.float64])
+@pytest.mark.parametrize("side", ["tuned", "base"])
+def test_rounded_numbers_are_told_in_whatever_type_they_are_stored(
+    held: torch.dtype, stored: torch.dtype, side: str
+) -> None:
+    rounded, exact_ = draw(9, 8).to(held).to(stored), draw(9, 8, 1).to(stored)
+    after, before = (rounded, exact_) if side == "tuned" else (exact_, rounded)
+    found = difference(after, before)
+    assert (found.source, found.dtype) == (Source.LOW_PRECISION_DIFFERENCE, str(held).removeprefix("torch."))
+    plain = difference(after.to(held) if side == "tuned" else after, before.to(held) if side == "base" else before)
+    assert (plain.source, plain.dtype) == (found.source, found.dtype)
+
+
+def test_weights_that_were_trained_in_float32_from_a_rounded_base_are_not_taken_for_rounded() -> None:
+    base = draw(9, 8).bfloat16().float()
+    tuned = base + 1e-3 * draw(9, 8, 1).float()
+    assert difference(tuned, base).source is Source.LOW_PRECISION_DIFFERENCE  # as far as two files can tell
+    known = difference(tuned, base, held=torch.float32)
+    assert (known.source, known.dtype) == (Source.FP32_DIFFERENCE, "float32")
 
 
 def test_share_of_changed_entries() -> None:
