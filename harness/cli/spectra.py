@@ -168,10 +168,13 @@ def _notes(found: "Survey", rows: list[Row]) -> Iterator[str]:
     rounded = [row for row in rows if row["source"] == LOW_PRECISION and row["target"] == "update"]
     if rounded:
         dtypes = ", ".join(sorted({row["dtype"] for row in rounded}))
-        share = sum(row["changed_share"] for row in rounded) / len(rounded)
+        shares = [row["changed_share"] for row in rounded if row["changed_share"] is not None]
+        what = "weights" if shares else "factors"
+        changed = f" ({100 * sum(shares) / len(shares):.3g} % of entries changed)" if shares else ""
+        see = ", see the null rows" if any(row["target"] == "null" for row in rows) else ""
         yield (
-            f"{len(rounded)} differences of weights stored in {dtypes} ({100 * share:.3g} % of entries changed): "
-            "rounding reads as rank, see the null rows; such spectra enter no claim. Compare float32 weights."
+            f"{len(rounded)} differences of {what} stored in {dtypes}{changed}: "
+            f"rounding reads as rank{see}; such spectra enter no claim. Compare float32 {what}."
         )
     if not any(row["frobenius"] for row in rows):
         yield "every matrix here is exactly zero" + (": nothing differs from the base" if "base" in found.what else "")

@@ -65,7 +65,11 @@ SPECTRUM = {
     ),
     "dtype": Column("string", "precision in which what it was read from is held, whatever type it is stored in"),
     "kernel": Column("string", "how the singular values were computed"),
-    "bound": Column("double", "bound on the relative error of every singular value above the floor"),
+    "bound": Column(
+        "double",
+        "bound on the relative error of every singular value above the floor, what it was read from being off by its "
+        "rounding",
+    ),
     "floor": Column("double", "share of sigma_1 below which singular values are not resolved; 0 where all are"),
     "complete": Column("bool", "whether every singular value is here that is not zero by construction"),
     "frobenius": Column("double", "||W||_F, the square root of sum sigma^2"),

@@ -8,7 +8,7 @@ the same norm through the same rounding), and enter no claim.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,7 +16,7 @@ from harness.spectra.checkpoint import Checkpoint, CheckpointError
 from harness.spectra.dense import Dense, changed_share, difference, rounding_null
 from harness.spectra.frozen import Kept, Measured, content_key, drawn, measured
 from harness.spectra.norms import frobenius
-from harness.spectra.spectrum import Source
+from harness.spectra.spectrum import Source, blurred
 
 NULL_RANK = 8
 
@@ -48,7 +48,8 @@ def changes(tuned: Checkpoint, base: Checkpoint, kept: Kept, top: int | None = N
 
 def _change(name: str, after: torch.Tensor, before: torch.Tensor, kept: Kept, top: int | None) -> Change:
     update = difference(after, before)
-    found = kept.get(content_key((after, before), top), lambda: measured(update.w, top))
+    seen = kept.get(content_key((after, before), top), lambda: measured(update.w, top))
+    found = replace(seen, spectrum=blurred(seen.spectrum, update.error))
     null = None
     if update.source is Source.LOW_PRECISION_DIFFERENCE and found.spectrum.frobenius:
         key = content_key((after, before), top, "null", NULL_RANK)

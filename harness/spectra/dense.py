@@ -6,7 +6,8 @@ leaves one of 1e-16 sigma_1^2 / sigma in sigma, so small values are not resolved
 
 A difference of weights held in bfloat16 or float16, in whatever type they are stored, is mostly rounding: an entry
 whose update is below the spacing of its numbers moves not at all or by a whole step, which reads as noise of full rank.
-`difference` marks such updates, and `rounding_null` shows what an update of known low rank would read as.
+`difference` marks such updates, and `rounding_null` shows what an update of known low rank would read as. The same is
+true of float32 at another size: every difference says by how much rounding alone may have moved its values.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from harness.spectra.lanczos import topk
 from harness.spectra.lora import LowRank
 from harness.spectra.norms import frobenius, scale_of, scaled
 from harness.spectra.precision import called, eps, precision
-from harness.spectra.spectrum import Kernel, Source, Spectrum, whole
+from harness.spectra.spectrum import Kernel, Source, Spectrum, blurred, whole
 
 SVD = Kernel("svd float64", bound=1e-6, floor=1e-8)
 """Singular value decomposition in float64: errors of at most 3e-15 sigma_1 measured, 1e-14 allowed here."""
@@ -79,6 +80,8 @@ class Dense:
     source: Source
     dtype: str
     """Type in which what it was read from is held."""
+    error: float = 0.0
+    """Bound on the norm of what the matrix is off by, because what it was read from is rounded or was computed."""
 
     def __post_init__(self) -> None:
         if self.w.dtype not in (torch.float32, torch.float64):
@@ -97,7 +100,7 @@ class Dense:
 
     def spectrum(self) -> Spectrum:
         """Return all singular values."""
-        return gram_spectrum(self.w)
+        return blurred(gram_spectrum(self.w), self.error)
 
     def times(self, x_nk: torch.Tensor) -> torch.Tensor:
         """Return dW @ x, (rows, k)."""
@@ -143,11 +146,14 @@ def difference(tuned: torch.Tensor, base: torch.Tensor, held: torch.dtype | None
     """
     _same_shape(tuned, base)
     tuned, base = tuned.detach(), base.detach()
-    lower = max((held or precision(w) for w in (tuned, base)), key=eps)
+    types = [held or precision(w) for w in (tuned, base)]
+    lower = max(types, key=eps)
     exact = lower in (torch.float32, torch.float64)
     source = Source.FP32_DIFFERENCE if exact else Source.LOW_PRECISION_DIFFERENCE
     working = torch.float64 if torch.float64 in (tuned.dtype, base.dtype) else torch.float32
-    return Dense(tuned.to(working) - base.to(working), source, called(lower))
+    w = tuned.to(working) - base.to(working)
+    rounded = ((tuned, types[0]), (base, types[1]), (w, working))
+    return Dense(w, source, called(lower), sum(eps(dtype) / 2 * frobenius(x) for x, dtype in rounded))
 
 
 def changed_share(tuned: torch.Tensor, base: torch.Tensor) -> float:

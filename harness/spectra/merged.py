@@ -18,6 +18,7 @@ import torch
 from harness.spectra.adapter_config import AdapterConfig
 from harness.spectra.checkpoint import Checkpoint, CheckpointError
 from harness.spectra.dense import Dense
+from harness.spectra.norms import frobenius
 from harness.spectra.spectrum import Source
 
 PREFIX = "base_model.model."
@@ -42,11 +43,12 @@ def merged(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> Iter
         found = True
         before = base.tensor(f"{name.removeprefix(PREFIX)}.weight")  # the layer's own may be changed by the start
         try:
-            difference = merged_weight(layer) - before.double()
-            difference = difference.T if _inputs_first(layer) else difference
+            after = merged_weight(layer)
+            w = (after - before.double()).T if _inputs_first(layer) else after - before.double()
         except Exception as error:
             raise config.error(f"PEFT cannot merge {config.kind} ({_line(error)})", "Name a merged model") from None
-        yield name.removeprefix(PREFIX), Dense(difference, Source.FP32_DIFFERENCE, dtype)
+        error = merging_error(after)
+        yield name.removeprefix(PREFIX), Dense(w, Source.FP32_DIFFERENCE, dtype, error)
     if not found:
         raise config.error(f"{config.kind} changes no matrix of this base", "Name an adapter of another kind")
 
@@ -121,6 +123,11 @@ def merged_weight(layer: Any) -> torch.Tensor:
         copied = copy.deepcopy(layer).double()
         copied.merge()
     return copied.get_base_layer().weight.detach()
+
+
+def merging_error(merged: torch.Tensor) -> float:
+    """Return a bound on the norm of the rounding of a merge in float64: some products over the longer side."""
+    return max(merged.shape) * torch.finfo(torch.float64).eps * frobenius(merged)
 
 
 def _inputs_first(layer: Any) -> bool:

@@ -6,7 +6,7 @@ need values which a kernel did not compute.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 TOP = (1, 2, 4, 8, 16)
 """Numbers of leading directions whose share of the energy is kept."""
+BLURRED = 1e-2
+"""Relative error that is stated where what a matrix was read from is itself known to a large error only."""
 
 
 class Source(StrEnum):
@@ -42,6 +44,19 @@ class Kernel:
     """Bound on the relative error of every singular value above `floor`."""
     floor: float
     """Share of sigma_1 below which singular values are not resolved; 0 where all are."""
+
+    def widened(self, error: float, largest: float) -> "Kernel":
+        """Return what holds where every value may be off by `error` too, `largest` being sigma_1.
+
+        Weyl 1912: no singular value moves by more than the norm of what is added to the matrix. Floors add up: above
+        their sum s + t, the first error is at most bound s / (s + t) of a value, the second bound t / (s + t).
+        """
+        if not error:
+            return self
+        bound = self.bound if error <= 1e-2 * self.bound * largest else max(self.bound, BLURRED)
+        if error >= bound * largest:
+            return Kernel(self.name, bound, 1.0)
+        return Kernel(self.name, bound, min(1.0, self.floor + error / (bound * largest)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,12 @@ def quantities(spectrum: Spectrum) -> dict[str, Any]:
         "top_energy": None if spectrum.top_energy is None else list(spectrum.top_energy),
         "singular_values": list(spectrum.singular_values),
     }
+
+
+def blurred(spectrum: Spectrum, error: float) -> Spectrum:
+    """Return a spectrum of a matrix that is itself known up to `error`, a bound on the norm of what it is off by."""
+    largest = max(spectrum.singular_values, default=0.0)
+    return replace(spectrum, kernel=spectrum.kernel.widened(error, largest))
 
 
 def whole(rows: int, columns: int, sigma: torch.Tensor, kernel: Kernel) -> Spectrum:

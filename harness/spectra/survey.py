@@ -12,7 +12,7 @@ from harness.spectra.dora import Dora
 from harness.spectra.frozen import Kept, drawn, frozen_spectra, measured
 from harness.spectra.lanczos import operator_spectrum
 from harness.spectra.quanta import Quanta
-from harness.spectra.spectrum import Source, Spectrum
+from harness.spectra.spectrum import Source, Spectrum, blurred
 from harness.spectra.table import Row, row
 from harness.spectra.update import Update
 
@@ -99,7 +99,7 @@ def _updates(adapter: AdapterFolder, base: Checkpoint | None, top: int | None) -
     for module, update in adapter.updates(base):
         if isinstance(update, Dense):
             found = measured(update.w, top)
-            yield row(module, found.spectrum, "update", update.source, update.dtype, found.tail)
+            yield row(module, blurred(found.spectrum, update.error), "update", update.source, update.dtype, found.tail)
         else:
             yield row(module, _spectrum(update, top), "update", update.source, update.dtype)
 

@@ -22,7 +22,9 @@ from harness.spectra import LowRank, Update
 from harness.spectra.checkpoint import Checkpoint
 from harness.spectra.dense import Dense, difference
 from harness.spectra.dora import Dora
-from harness.spectra.merged import merged_weight
+from harness.spectra.merged import merged_weight, merging_error
+from harness.spectra.moved import Moved
+from harness.spectra.precision import called
 from harness.spectra.spectrum import Source
 from harness.train.adapters import adapted, base_parameters, multiplier
 from harness.train.quanta import QuantaLayer, quanta_update
@@ -90,15 +92,15 @@ def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
     if isinstance(layer, LoraLayer):
         return _of_factors(name, layer, since)
     before = base.tensor(f"{name}.weight").to(layer.get_base_layer().weight.dtype)
-    stored = str(before.dtype).removeprefix("torch.")
-    return Dense(merged_weight(layer) - before.double(), Source.OPERATOR, stored)
+    after = merged_weight(layer)
+    return Dense(after - before.double(), Source.OPERATOR, called(before.dtype), merging_error(after))
 
 
 def _of_factors(name: str, layer: Any, since: Start) -> Update:
     b, a = _factors(layer)
     if name in since.factors:
         b0, a0 = since.factors[name]
-        return LowRank(torch.cat([b, -b0], dim=1), torch.cat([a, a0]), layer.scaling[NAME])
+        return Moved(b, a, b0, a0, layer.scaling[NAME], called(b.dtype))
     if NAME in layer.lora_magnitude_vector:
         magnitude = layer.lora_magnitude_vector[NAME].weight.detach()
         return Dora(layer.get_base_layer().weight.detach(), b, a, layer.scaling[NAME], magnitude)

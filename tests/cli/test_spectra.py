@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Call = Callable[..., Any]
 torch: Any = import_module("torch")  # whose types do not bear the strict mode
+load_file: Any = import_module("safetensors.torch").load_file
 save_file: Any = import_module("safetensors.torch").save_file
 Q = "model.layers.{}.self_attn.q_proj"
 CONFIG = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "base_model_name_or_path": "lab/base"}
@@ -159,6 +160,20 @@ def test_a_difference_of_rounded_weights_is_marked_with_its_null_beside(here: Ca
     pairs = [(Q.format(i), target, low) for i in range(2) for target in ("update", "null")]
     assert found == [("model.embed_tokens", "update", low), *pairs]
     assert f"{Q.format(1)} (null)" in here("spectra", "tuned", "--against", "base", "-q").out
+
+
+def test_rounded_factors_since_a_start_in_the_base_are_marked_and_drawn(here: Call) -> None:
+    write_model(Path("base"))
+    write_adapter(Path("adapter"), init_lora_weights="pissa")
+    file = Path("adapter/adapter_model.safetensors")
+    save_file({name: tensor.bfloat16() for name, tensor in load_file(file).items()}, file)
+    said = here("spectra", "adapter", "--against", "base", "--figure", "a.svg", "--json")
+    assert (
+        "2 differences of factors stored in bfloat16: rounding reads as rank; such spectra enter no claim" in said.err
+    )
+    assert {(row["source"], row["dtype"]) for row in said.json["matrices"]} == {
+        ("low_precision_difference", "bfloat16")
+    }
 
 
 def test_many_matrices_are_told_as_means(here: Call) -> None:

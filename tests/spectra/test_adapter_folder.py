@@ -142,6 +142,105 @@ def test_what_factors_moved_since_a_start_in_the_base_is_the_update(start: Any, 
         next(updates(tmp_path))
 
 
+def started(start: Any, folder: Path, move: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    """Save factors that moved by `move` since the start, and return s (B A - B0 A0) in float64 by module."""
+    model: Any = peft.get_peft_model(llama(), peft.LoraConfig(r=4, init_lora_weights=start, target_modules=PROJECTIONS))
+    layers = {name: layer for name, layer in model.named_modules() if hasattr(layer, "lora_A") and layer.lora_A}
+    before = {name: product(layer) for name, layer in layers.items()}
+    generator = torch.Generator().manual_seed(3)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            with torch.no_grad():
+                parameter.add_(move * parameter.norm() * torch.randn(parameter.shape, generator=generator) / 8)
+    after = {name: product(layer) - before[name] for name, layer in layers.items()}
+    model.save_pretrained(folder, save_embedding_layers=False)
+    retensor(folder, lambda t: t.update({name: x.to(dtype) for name, x in t.items()}))
+    return {name.removeprefix("base_model.model."): change for name, change in after.items()}
+
+
+def product(layer: Any) -> torch.Tensor:
+    b, a = (x["default"].weight.detach().double() for x in (layer.lora_B, layer.lora_A))
+    return layer.scaling["default"] * b @ a
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+@pytest.mark.parametrize("move", [1e-1, 1e-3, 1e-5, 1e-6])
+def test_a_small_move_since_the_start_is_within_its_bound(start: str, move: float, base: Path, tmp_path: Path) -> None:
+    truth = started(start, tmp_path, move)
+    for module, update in updates(tmp_path, Checkpoint(base)):
+        found, sigma = update.spectrum(), torch.linalg.svdvals(truth[module])
+        assert found.kernel.bound == 1e-2
+        assert 0 < found.kernel.floor <= 1
+        for value, known in zip(found.singular_values, sigma.tolist()[:8], strict=True):
+            if known > found.kernel.floor * float(sigma[0]):
+                assert value == pytest.approx(known, rel=found.kernel.bound)
+        assert found.kernel.floor < 0.02 or move < 1e-1
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_an_untrained_start_in_the_base_is_no_update(
+    start: str, dtype: torch.dtype, base: Path, tmp_path: Path
+) -> None:
+    started(start, tmp_path, 0.0, dtype)
+    for _, update in updates(tmp_path, Checkpoint(base)):
+        found = update.spectrum()
+        assert (found.frobenius, found.effective_rank, set(found.singular_values)) == (0.0, None, {0.0})
+        assert len(found.singular_values) == 8
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+@pytest.mark.parametrize("stored", [None, torch.float32])
+def test_factors_rounded_since_a_start_are_marked(start: str, stored: Any, base: Path, tmp_path: Path) -> None:
+    """Also those that were saved as float32 again: their start is lost in the rounding all the same."""
+    truth = started(start, tmp_path, 1e-1, torch.bfloat16)
+    retensor(tmp_path, lambda t: t.update({name: x.to(stored or x.dtype) for name, x in t.items()}))
+    for module, update in updates(tmp_path, Checkpoint(base)):
+        assert (update.source, update.dtype) == (Source.LOW_PRECISION_DIFFERENCE, "bfloat16")
+        found, sigma = update.spectrum(), torch.linalg.svdvals(truth[module])
+        off = (torch.tensor(found.singular_values, dtype=torch.float64) - sigma[:8]).abs().max()
+        assert found.kernel.floor == 1.0
+        assert float(off) > 1e-4 * float(sigma[0])  # what the rounding of the start reads as
+
+
+@pytest.mark.parametrize("gap", [1e-1, 1e-3])
+def test_the_floor_covers_a_start_that_another_library_computed(gap: float, tmp_path: Path) -> None:
+    """In float64 here; the closer the last direction of the start and the next, the further apart the two."""
+    model: Any = llama()
+    layers = [model.get_submodule(f"model.layers.{i}.self_attn.q_proj") for i in range(LAYERS)]
+    for layer in layers:
+        u, sigma, vh = torch.linalg.svd(layer.weight.detach().double())
+        sigma[4] = sigma[3] * (1 - gap)
+        layer.weight.data = (u * sigma @ vh).float()
+    model.save_pretrained(tmp_path / "base")
+    adapted: Any = peft.get_peft_model(
+        model, peft.LoraConfig(r=4, lora_alpha=4, init_lora_weights="pissa", target_modules=["q_proj"])
+    )
+    before = Checkpoint(tmp_path / "base")
+    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+
+    def elsewhere(tensors: dict[str, torch.Tensor]) -> None:
+        for i in range(LAYERS):
+            name = f"model.layers.{i}.self_attn.q_proj"
+            u, sigma, vh = torch.linalg.svd(before.tensor(f"{name}.weight").double())
+            root = sigma[:4].sqrt()
+            moved = u[:, :4] * root + 1e-3 * torch.ones(16, 4)  # all that training did
+            tensors[
+                f"base_model.model.{name}.lora_B.weight"
+            ] = -moved.float().contiguous()  # signs are the library's, too
+            tensors[f"base_model.model.{name}.lora_A.weight"] = -(root.view(-1, 1) * vh[:4]).float().contiguous()
+
+    retensor(tmp_path / "adapter", elsewhere)
+    for module, update in updates(tmp_path / "adapter", before):
+        _, sigma, vh = torch.linalg.svd(before.tensor(f"{module}.weight").double())
+        a0 = sigma[:4].sqrt().view(-1, 1) * vh[:4]
+        truth = torch.linalg.svdvals(1e-3 * torch.ones(16, 4, dtype=torch.float64) @ a0)
+        found = update.spectrum()
+        off = (torch.tensor(found.singular_values[:8], dtype=torch.float64) - truth[:8]).abs()
+        assert float(off.max()) <= found.kernel.bound * found.kernel.floor * float(truth[0]) or found.kernel.floor == 1
+        assert found.kernel.floor < 0.2 if gap == 1e-1 else found.kernel.floor == 1
+
+
 @pytest.mark.filterwarnings("ignore:PiSSA changes the base weights:UserWarning")  # PEFT loads the start beside
 def test_pissa_that_peft_converted_is_ordinary_lora(tmp_path: Path) -> None:
     config = peft.LoraConfig(r=4, init_lora_weights="pissa", target_modules=PROJECTIONS)

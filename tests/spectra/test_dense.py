@@ -268,6 +268,40 @@ def test_weights_that_were_trained_in_float32_from_a_rounded_base_are_not_taken_
     assert (known.source, known.dtype) == (Source.FP32_DIFFERENCE, "float32")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_a_difference_is_known_to_the_rounding_of_its_weights(dtype: torch.dtype, size: float) -> None:
+    """The update that was made, 50 digits, against what is left of it once the tuned weights are stored."""
+    base = draw(10, 8).to(dtype)
+    sigma = torch.logspace(0, -6, 8, dtype=Float)
+    update = size * float(base.double().norm()) * known(sigma, 10, 8)
+    with mpmath.workdps(50):
+        tuned = mpmath.matrix(base.tolist()) + mpmath.matrix(update.tolist())
+        stored = torch.tensor([[float(x) for x in tuned[i, :]] for i in range(10)], dtype=Float).to(dtype)
+    found, truth = difference(stored, base).spectrum(), torch.tensor(exact(update), dtype=Float)
+    above = truth > found.kernel.floor * truth[0]
+    off = (values(found) / truth - 1).abs()
+    assert (off[above] <= found.kernel.bound).all()
+    if dtype == torch.float32:
+        assert found.kernel.bound == 1e-2
+        assert found.kernel.floor == pytest.approx(min(1.0, 2.0**-23 / (1e-2 * size)), rel=0.1)  # eps |W| / (.01 sigma)
+        assert (off > 1e-6).any()  # which was the bound before
+    else:
+        assert above.sum() >= 3
+
+
+def test_the_bound_of_a_difference_is_not_far_above_what_rounding_does() -> None:
+    """Rounding is noise, so its norm is below the worst case: here by less than a hundred."""
+    base = draw(200, 150).float()
+    update = known(torch.logspace(0, -4, 150, dtype=Float), 200, 150)
+    read = difference((base.double() + update).float(), base)
+    found = read.spectrum()
+    off = torch.linalg.matrix_norm(read.w.double() - update, 2)
+    stated = found.kernel.bound * found.kernel.floor * found.singular_values[0]
+    assert found.kernel.floor < 1
+    assert stated / 100 < off < stated
+
+
 def test_share_of_changed_entries() -> None:
     base = torch.ones(2, 3).bfloat16()
     tuned = base.clone()

@@ -107,6 +107,48 @@ def test_values_of_three_and_four() -> None:
     assert found.effective_rank == pytest.approx(math.prod(share**-share for share in shares), rel=1e-15)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+@pytest.mark.parametrize("shared", ["b", "a", "both"])
+def test_the_order_of_the_terms_costs_no_digit(order: tuple[int, ...], shared: str) -> None:
+    """Sizes of 1, 1e-5 and 1e-10: with the smallest first, the smallest value lost all but eight digits."""
+    b, a = factors(7, 5, 3)
+    size = torch.tensor([1.0, 1e-5, 1e-10], dtype=torch.float64)[list(order)]
+    b = b * {"b": size, "a": 1.0, "both": size**-1}[shared]
+    a = a * (size.view(-1, 1) ** {"b": 0, "a": 1, "both": 2}[shared])
+    found = lora_spectrum(b, a, 1.7)
+    truth = [float(value) for value in exact(b, a, 1.7)[:3]]
+    assert (found.kernel.floor, found.kernel.bound < 1e-10) == (0.0, True)
+    assert found.singular_values == pytest.approx(truth, rel=found.kernel.bound, abs=0)
+
+
+@pytest.mark.parametrize("apart", [1e-2, 1e-5, 1e-8, 1e-11, 1e-14, 0.0])
+@pytest.mark.parametrize("both", [False, True])
+def test_the_closer_to_dependent_the_less_is_claimed(apart: float, both: bool) -> None:
+    b, a = factors(7, 6, 3)
+    b[:, 2] = b[:, 0] - b[:, 1] + apart * b[:, 2]
+    if both:
+        a[2] = a[0] + apart * a[2]
+    found = lora_spectrum(b, a, 1.0)
+    truth = [float(value) for value in exact(b, a, 1.0)[:3]]
+    told = [k for k, value in enumerate(truth) if value > found.kernel.floor * truth[0]]
+    assert len(told) == 3 if apart >= 1e-2 else len(told) >= 2
+    for k in told:
+        assert found.singular_values[k] == pytest.approx(truth[k], rel=found.kernel.bound, abs=0)
+    assert apart > 1e-11 or found.kernel.floor > 0
+    assert LowRank(b, a).directions(3).shape[1] >= len(told)
+
+
+def test_directions_of_dependent_columns_are_those_of_the_rank() -> None:
+    b, a = factors(6, 5, 3)
+    b[:, 2] = b[:, 0] - 2 * b[:, 1]
+    assert LowRank(b, a).directions(5).shape == (6, 2)
+
+
+def test_terms_whose_squares_underflow_are_in_use() -> None:
+    b, a = orthonormal(6, 2, 1) * 1e-200, orthonormal(6, 2, 2).T * 1e-100
+    assert lora_spectrum(b, a, 1.0).singular_values == pytest.approx([1e-300] * 2, rel=1e-12, abs=0)
+
+
 def test_dependent_columns_leave_values_of_rounding_size_only() -> None:
     b, a = factors(6, 5, 3)
     b[:, 2] = b[:, 0] - 2 * b[:, 1]

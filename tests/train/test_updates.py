@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import pytest
 import torch
 from peft import get_peft_model
@@ -145,3 +146,39 @@ def test_nulls_have_the_same_shape_and_norm(declared: dict[str, Any], folder: Pa
         assert (null.rows, null.columns) == (own.rows, own.columns)
         assert null.frobenius == pytest.approx(own.frobenius, rel=1e-6)
         assert null.singular_values == again.singular_values != own.singular_values
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=names)
+def test_what_merging_rounds_is_within_the_floor(declared: dict[str, Any], folder: Path, pocket: Protocol) -> None:
+    adapter = spec(declared)
+    policy = policy_of(adapter, folder, pocket)
+    since = start(policy, adapter, folder)
+    for _, update in updates(policy, adapter, since):
+        values = torch.tensor(update.spectrum().singular_values, dtype=torch.float64)
+        kernel = update.spectrum().kernel
+        # an untrained adapter changes nothing: whatever it reads is the rounding that the floor has to cover
+        assert not values.any() or kernel.floor == 1.0
+
+
+@pytest.mark.parametrize("move", [1e-2, 1e-5, 1e-8])
+def test_a_merged_update_is_within_its_bound(move: float, folder: Path, pocket: Protocol) -> None:
+    """Householder's reflections, multiplied out by 50 digits: what of a small move is left in merged minus base."""
+    adapter = spec({"method": "hra", "rank": 4})
+    policy = policy_of(adapter, folder, pocket).double()
+    since = start(policy, adapter, folder)
+    [(name, layer)] = [(n, m) for n, m in policy.named_modules() if n.endswith("q_proj") and hasattr(m, "hra_u")]
+    u = layer.hra_u["default"]
+    u.data += move * torch.randn(u.shape, generator=torch.Generator().manual_seed(2), dtype=u.dtype)
+    found = dict(updates(policy, adapter, since))[name.removeprefix("base_model.model.")].spectrum()
+    with mpmath.workdps(50):
+        weight: Any = mpmath.matrix(layer.get_base_layer().weight.tolist())
+        turned = weight.copy()
+        for column in u.T.tolist():
+            x = mpmath.matrix(column)
+            turned = turned - 2 * (turned * x) * x.T / (x.T * x)[0]
+        exact = [float(value) for value in mpmath.svd_r(turned - weight, compute_uv=False)]
+    above = [k for k, value in enumerate(exact) if value > found.kernel.floor * exact[0]]
+    assert len(above) == 4 or move == 1e-8
+    assert len(above) >= 2
+    for k in above:
+        assert found.singular_values[k] == pytest.approx(exact[k], rel=found.kernel.bound, abs=0)
