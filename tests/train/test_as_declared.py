@@ -9,8 +9,7 @@ import torch
 from peft import PeftType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from harness.plan import unfit
-from harness.plan import planned_updates
+from harness.plan import planned_updates, unfit
 from harness.source import splits
 from harness.spec import Cell, Lora, Protocol
 from harness.spec.adapter import AdaLora, GraLora, Hra, Miss, Oft, PeftMethod, Pissa, Proportional, Quanta, Vera
