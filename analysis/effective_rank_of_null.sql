@@ -1,7 +1,13 @@
--- one row per (run, step with spectra); geometric mean over updated matrices of effective rank / that of a random dW
+-- one row per (run, step with spectra); geometric mean over updated matrices of effective rank / a random dW's of its form
+-- A null says as what it was drawn. Before that was recorded it bore its update's source, and was of the update's form
+-- for these methods only.
 SELECT run_id, step, exp(avg(ln(u.effective_rank / n.effective_rank))) AS value, count(*) AS n_matrices
 FROM (SELECT * FROM spectrum WHERE target = 'update') AS u
 LEFT JOIN (SELECT * FROM spectrum WHERE target = 'null') AS n USING (run_id, step, module)
+LEFT JOIN (SELECT run_id, method FROM run) AS r USING (run_id)
 WHERE u.frobenius IS DISTINCT FROM 0 OR u.source = 'low_precision_difference'
 GROUP BY run_id, step
-HAVING count(u.effective_rank / n.effective_rank) FILTER (u.source <> 'low_precision_difference') = count(*)
+HAVING count(u.effective_rank / n.effective_rank) FILTER (
+    u.source <> 'low_precision_difference'
+    AND (n.source <> u.source OR r.method IN ('lora', 'dora', 'quanta', 'full'))
+) = count(*)

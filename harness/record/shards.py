@@ -51,7 +51,8 @@ SPECTRUM = {
     "target": Column(
         "string",
         "what the matrix is: update (dW of the weights so far), null (a random update of the same form and "
-        "Frobenius norm) or weights (a frozen weight W0)",
+        "Frobenius norm; its source says which, and there is none of a rounded difference) or weights (a frozen "
+        "weight W0)",
     ),
     "module": Column("string", "path of the layer in the model"),
     "layer": Column("int32", "number of the decoder layer, from 0; -1 outside any"),
@@ -61,7 +62,9 @@ SPECTRUM = {
     "source": Column(
         "string",
         "what it was read from: factors, operator, fp32_difference, low_precision_difference (tuned minus base, one "
-        "of them rounded: rounding reads as rank) or weights",
+        "of them rounded: rounding reads as rank) or weights; of a null, what it was drawn as: gaussian_factors (of "
+        "the rank in use), gaussian_change (all that trains, moved from its start by noise), rescaled_factors (DoRA), "
+        "gaussian_matrix or rounded_factors. Of a null drawn before this was recorded, that of its update",
     ),
     "dtype": Column("string", "precision in which what it was read from is held, whatever type it is stored in"),
     "kernel": Column("string", "how the singular values were computed"),

@@ -10,6 +10,7 @@ whose update is below the spacing of its numbers moves not at all or by a whole 
 true of float32 at another size: every difference says by how much rounding alone may have moved its values.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +72,10 @@ def _gram(w_mn: torch.Tensor, scale: float, dtype: torch.dtype) -> torch.Tensor:
     return gram
 
 
+Redraw = Callable[[torch.Generator], tuple[torch.Tensor, Source]]
+"""Returns a random matrix, of whatever norm, and what it was drawn as."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
     """An update that is known as a matrix."""
@@ -82,6 +87,8 @@ class Dense:
     """Type in which what it was read from is held."""
     error: float = 0.0
     """Bound on the norm of what the matrix is off by, because what it was read from is rounded or was computed."""
+    redraw: Redraw | None = None
+    """Draws the null; None where the update may be any matrix, so that Gaussian entries are of its form."""
 
     def __post_init__(self) -> None:
         if self.w.dtype not in (torch.float32, torch.float64):
@@ -122,10 +129,19 @@ class Dense:
         return u[:, : min(k, int((sigma > max(self.w.shape) * rounding * sigma[0]).sum()))]
 
     @torch.no_grad()
-    def random(self, generator: torch.Generator) -> "Dense":
-        """Return a Gaussian matrix of the same shape, scaled to the same Frobenius norm."""
-        drawn = torch.randn(self.w.shape, generator=generator, dtype=self.w.dtype)
-        return Dense(drawn * (frobenius(self.w) / frobenius(drawn)), self.source, self.dtype)
+    def random(self, generator: torch.Generator) -> "Dense | None":
+        """Return what `redraw` draws, or a Gaussian matrix of the same shape, scaled to the same Frobenius norm.
+
+        None for a difference of rounded weights: what rounding makes of an update is in no random matrix.
+        """
+        if self.source is Source.LOW_PRECISION_DIFFERENCE:
+            return None
+        drawn, source = (self.redraw or self._gaussian)(generator)
+        norm = frobenius(drawn)
+        return Dense(drawn * (frobenius(self.w) / norm if norm else 0.0), source, called(drawn.dtype))
+
+    def _gaussian(self, generator: torch.Generator) -> tuple[torch.Tensor, Source]:
+        return torch.randn(self.w.shape, generator=generator, dtype=self.w.dtype), Source.GAUSSIAN_MATRIX
 
     def _decomposed(self) -> tuple[torch.Tensor, torch.Tensor]:
         u, sigma, _ = torch.linalg.svd(scaled(self.w, scale_of(self.w), torch.float64), full_matrices=False)
@@ -136,6 +152,19 @@ class Dense:
         start = torch.Generator().manual_seed(0)
         found = topk(lambda x: d @ x, lambda y: d.T @ y, self.rows, self.columns, k, start, d.dtype)
         return found.u, found.sigma
+
+
+def of_its_rank(w: torch.Tensor, error: float) -> Redraw:
+    """Return what draws products of Gaussian factors of the numerical rank of `w`, which is known up to `error`."""
+
+    def redraw(generator: torch.Generator) -> tuple[torch.Tensor, Source]:
+        sigma = torch.linalg.svdvals(w.double())
+        rank = max(1, int((sigma > max(w.shape) * eps(torch.float64) * sigma[0] + error).sum()))
+        shapes = (w.shape[0], rank), (rank, w.shape[1])
+        b, a = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+        return b @ a, Source.GAUSSIAN_FACTORS
+
+    return redraw
 
 
 def difference(tuned: torch.Tensor, base: torch.Tensor, held: torch.dtype | None = None) -> Dense:

@@ -69,6 +69,8 @@ class LowRank:
     b_mr: torch.Tensor
     a_rn: torch.Tensor
     multiplier: float = 1.0
+    source: Source = Source.FACTORS
+    """Factors, in any precision: a rounded factor is still a factor."""
 
     def __post_init__(self) -> None:
         if self.b_mr.shape[1] != self.a_rn.shape[0]:
@@ -87,11 +89,6 @@ class LowRank:
     def columns(self) -> int:
         """Inputs of the layer."""
         return self.a_rn.shape[1]
-
-    @property
-    def source(self) -> Source:
-        """Factors, in any precision: a rounded factor is still a factor."""
-        return Source.FACTORS
 
     @property
     def dtype(self) -> str:
@@ -142,12 +139,15 @@ class LowRank:
 
     @torch.no_grad()
     def random(self, generator: torch.Generator) -> "LowRank":
-        """Return Gaussian factors of the same shape, scaled to the same Frobenius norm."""
-        b, a = (
-            torch.randn(shape, generator=generator, dtype=torch.float64) for shape in (self.b_mr.shape, self.a_rn.shape)
-        )
+        """Return a product of Gaussian factors of the rank in use, scaled to the same Frobenius norm.
+
+        In use is what is not zero: of AdaLoRA's directions, those that have not been pruned.
+        """
+        rank = len(self._in_use()) or len(self.a_rn)
+        shapes = (self.rows, rank), (rank, self.columns)
+        b, a = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
         own, drawn = self.frobenius(), LowRank(b, a).frobenius()
-        return LowRank(b, a, own / drawn)
+        return LowRank(b, a, own / drawn, Source.GAUSSIAN_FACTORS)
 
     def frobenius(self) -> float:
         """Return ||dW||_F = s sqrt(tr((B^T B)(A A^T))), in float64."""

@@ -9,7 +9,7 @@ import copy
 import difflib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 
 from harness.spectra.adapter_config import AdapterConfig
 from harness.spectra.checkpoint import Checkpoint, CheckpointError
-from harness.spectra.dense import Dense
+from harness.spectra.dense import Dense, of_its_rank
 from harness.spectra.norms import frobenius
 from harness.spectra.spectrum import Source
 
@@ -48,7 +48,7 @@ def merged(config: AdapterConfig, weights: Checkpoint, base: Checkpoint) -> Iter
         except Exception as error:
             raise config.error(f"PEFT cannot merge {config.kind} ({_line(error)})", "Name a merged model") from None
         error = merging_error(after)
-        yield name.removeprefix(PREFIX), Dense(w, Source.FP32_DIFFERENCE, dtype, error)
+        yield name.removeprefix(PREFIX), Dense(w, Source.FP32_DIFFERENCE, dtype, error, of_its_rank(w, error))
     if not found:
         raise config.error(f"{config.kind} changes no matrix of this base", "Name an adapter of another kind")
 
@@ -117,10 +117,15 @@ def _adapted(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 @torch.no_grad()
-def merged_weight(layer: Any) -> torch.Tensor:
-    """Return the weight of a PEFT layer with its adapter merged, float64, from a copy: the layer stays as it is."""
+def merged_weight(layer: Any, instead: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
+    """Return the weight of a PEFT layer with its adapter merged, float64, from a copy: the layer stays as it is.
+
+    `instead`: values for parameters of the adapter, by their names within the layer, that are merged in their place.
+    """
     with _quietly():
         copied = copy.deepcopy(layer).double()
+        for name, value in (instead or {}).items():
+            copied.get_parameter(name).copy_(value)
         copied.merge()
     return copied.get_base_layer().weight.detach()
 

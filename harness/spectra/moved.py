@@ -9,7 +9,7 @@ Where the start is not known but computed again from the base, the update is no 
 much it may be off, and `untold` below which size values would be the rounding of a start that was computed alike.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -73,11 +73,22 @@ class Moved:
         above = sum(value > 0 for value in self.spectrum().singular_values)
         return self.product.directions(min(k, above))
 
+    @torch.no_grad()
     def random(self, generator: torch.Generator) -> LowRank:
-        """Return Gaussian factors of twice the rank, scaled to the same Frobenius norm."""
-        return self.product.random(generator)
+        """Return the update had both factors moved by Gaussian noise as far, scaled to the same Frobenius norm."""
+        b0, a0 = self.b0_mr.double(), self.a0_rn.double()
+        b, a = (_noise(x, start, generator) for x, start in ((self.b_mr, b0), (self.a_rn, a0)))
+        drawn = LowRank(torch.cat([b, b0], dim=1), torch.cat([a0 + a, a]), 1.0, Source.GAUSSIAN_CHANGE)
+        norm, own = drawn.spectrum().frobenius, self.spectrum().frobenius
+        return replace(drawn, multiplier=own / norm if norm else 0.0)
 
     def _least(self) -> float:
         found = self.product.core()
         rounding = 0.0 if found.told else abs(self.multiplier) * found.rounding
         return max(self.untold, rounding)
+
+
+def _noise(x: torch.Tensor, start: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return Gaussian numbers of the norm of x - start."""
+    drawn = torch.randn(start.shape, generator=generator, dtype=torch.float64).to(start.device)
+    return drawn * (torch.linalg.norm(x.double() - start) / torch.linalg.norm(drawn))

@@ -46,7 +46,8 @@ class AgainstNull:
     """Where an update lies, and where a random one of its form, shape and norm does."""
 
     own: Place
-    null: Place
+    null: Place | None
+    """None where there is no random update to be had."""
 
 
 @torch.no_grad()
@@ -79,10 +80,12 @@ def against_null(
     update: Update, basis: Basis, generator: torch.Generator, weight: torch.Tensor | None = None
 ) -> AgainstNull:
     """Return where an update lies and where its `random` does; one draw, so repeat it for a distribution."""
-    own, null = (
-        Place(intruders(x, basis, weight=weight), overlap(x, basis)) for x in (update, update.random(generator))
-    )
-    return AgainstNull(own, null)
+
+    def place(x: Update) -> Place:
+        return Place(intruders(x, basis, weight=weight), overlap(x, basis))
+
+    null = update.random(generator)
+    return AgainstNull(place(update), None if null is None else place(null))
 
 
 @torch.no_grad()

@@ -95,6 +95,8 @@ class Quanta:
     columns: int
     """Inputs of the layer."""
     multiplier: float = 1.0
+    source: Source = Source.OPERATOR
+    """The adapter's own tensors, in any precision."""
 
     def __post_init__(self) -> None:
         _check_sizes(self.axes, self.rows, self.columns)
@@ -102,11 +104,6 @@ class Quanta:
             _check_tensors(what, tensors, self.axes)
         if not math.isfinite(self.multiplier):
             raise ValueError(f"multiplier {self.multiplier:g} is no finite number, so the update has no spectrum")
-
-    @property
-    def source(self) -> Source:
-        """The adapter's own tensors, in any precision."""
-        return Source.OPERATOR
 
     @property
     def dtype(self) -> str:
@@ -149,7 +146,7 @@ class Quanta:
         update = Quanta(drawn, start, self.axes, self.rows, self.columns)
         norm = update.frobenius()
         scale = self.frobenius() / norm if norm else 1.0
-        return Quanta(drawn, start, self.axes, self.rows, self.columns, scale)
+        return Quanta(drawn, start, self.axes, self.rows, self.columns, scale, Source.GAUSSIAN_CHANGE)
 
     def _difference(self, x: torch.Tensor) -> torch.Tensor:
         return difference(self.tensors, self.frozen, self.axes, x)

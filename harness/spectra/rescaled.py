@@ -64,6 +64,8 @@ class Rescaled:
     dtype: str
     """Precision in which the coarsest of what it was read from is stored."""
     base: DoraBase | None = None
+    source: Source = Source.FACTORS
+    """Factors: the frozen matrix is known exactly in whatever precision it is stored."""
 
     @property
     def rows(self) -> int:
@@ -74,11 +76,6 @@ class Rescaled:
     def columns(self) -> int:
         """Inputs of the layer."""
         return self.weight_mn.shape[1]
-
-    @property
-    def source(self) -> Source:
-        """Factors: the frozen matrix is known exactly in whatever precision it is stored."""
-        return Source.FACTORS
 
     def parts(self) -> tuple[float, float]:
         """Return ||diag(e) W0||_F and ||B A||_F, the magnitude's and the direction's part."""
@@ -157,7 +154,8 @@ class Rescaled:
         found = self._but(change_m=self.change_m[order], b_mr=b, a_rn=drawn.a_rn, cross_mr=cross)
         norm = found.frobenius()
         scale = self.frobenius() / norm if norm else 0.0
-        return found._but(change_m=scale * found.change_m, b_mr=scale * found.b_mr)
+        changes = {"change_m": scale * found.change_m, "b_mr": scale * found.b_mr}
+        return found._but(**changes, source=Source.RESCALED_FACTORS, dtype="float64")
 
     def _leading(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         single = self._but(weight_mn=self.weight_mn.float())  # converted once, not at every product

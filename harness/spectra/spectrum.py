@@ -33,6 +33,16 @@ class Source(StrEnum):
     """Tuned minus base where at least one was stored in bfloat16 or float16: rounding reads as extra rank."""
     WEIGHTS = "weights"
     """A weight matrix itself."""
+    GAUSSIAN_FACTORS = "gaussian_factors"
+    """Null, drawn: a product of Gaussian factors, of the rank that the update's own factors have in use."""
+    GAUSSIAN_CHANGE = "gaussian_change"
+    """Null, drawn: the method's own update, had every trained tensor moved from its start by Gaussian noise as far."""
+    GAUSSIAN_MATRIX = "gaussian_matrix"
+    """Null, drawn: Gaussian entries, for an update that may be any matrix."""
+    RESCALED_FACTORS = "rescaled_factors"
+    """Null, drawn: the rows' own lengthenings in random order, beside a product of Gaussian factors (DoRA)."""
+    ROUNDED_FACTORS = "rounded_factors"
+    """Null, drawn: a product of Gaussian factors, rounded as the update was by the weights' precision."""
 
 
 @dataclass(frozen=True, slots=True)

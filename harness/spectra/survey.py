@@ -120,4 +120,5 @@ def _changes(tuned: Checkpoint, base: Checkpoint, kept: Kept, top: int | None) -
         about = (change.source, change.dtype)
         yield row(change.name, change.found.spectrum, "update", *about, change.found.tail, change.changed_share)
         if change.null is not None:
-            yield row(change.name, change.null.spectrum, "null", *about, change.null.tail)
+            spectrum, tail = change.null.spectrum, change.null.tail
+            yield row(change.name, spectrum, "null", Source.ROUNDED_FACTORS, change.dtype, tail)

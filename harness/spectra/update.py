@@ -26,7 +26,7 @@ class Update(Protocol):
 
     @property
     def source(self) -> Source:
-        """What it was read from."""
+        """What it was read from; of a null, what it was drawn as."""
         ...
 
     @property
@@ -50,6 +50,9 @@ class Update(Protocol):
         """Return the leading left singular vectors, float64 (rows, min(k, directions with a value above zero))."""
         ...
 
-    def random(self, generator: torch.Generator) -> "Update":
-        """Return a random update of the same form, shape and Frobenius norm: the null that a finding stands beside."""
+    def random(self, generator: torch.Generator) -> "Update | None":
+        """Return a random update of the same form, shape and Frobenius norm: the null that a finding stands beside.
+
+        Its `source` says what it was drawn as. None where no random update would be read as this one was.
+        """
         ...

@@ -10,6 +10,7 @@ NO_VALUE = "no value"
 """The reason where nothing more is known."""
 ROUNDED = "update read from low-precision weights"
 UNMOVED = "no matrix was updated: every dW is exactly zero"
+UNLIKE = "no null of the update's form"
 
 SPECTRA = """
 SELECT run.run_id, coalesce($2, updates) AS at, count(read.step) AS matrices,
@@ -23,6 +24,16 @@ ORDER BY run.run_id
 """One row per run: how many matrices its spectrum has at the step, whether any was read from rounded weights, and
 whether none was updated."""
 
+NULLS = """
+SELECT DISTINCT own.run_id
+FROM spectrum AS own JOIN run USING (run_id)
+     LEFT JOIN (SELECT * FROM spectrum WHERE target = 'null') AS other USING (run_id, step, module)
+WHERE list_contains($1, own.run_id) AND own.target = 'update' AND own.step = coalesce($2, updates)
+      AND own.frobenius IS DISTINCT FROM 0
+      AND (other.source IS NULL OR other.source = own.source AND method NOT IN ('lora', 'dora', 'quanta', 'full'))
+"""
+"""One row per run with an update that has no null, or one from before nulls said, and then were, what they are."""
+
 
 def silences(store: Store, measure: str, run_ids: Sequence[str]) -> dict[str, str]:
     """Return why each of `run_ids`, runs without a value of `measure` (NAME or NAME@STEP), has none.
@@ -31,8 +42,10 @@ def silences(store: Store, measure: str, run_ids: Sequence[str]) -> dict[str, st
     """
     name, step = split(measure)
     found = dict.fromkeys(run_ids, NO_VALUE)
-    reads = r"SELECT 1 FROM duckdb_views() WHERE view_name = ? AND regexp_matches(sql, '\bspectrum\b')"
-    if query(store, reads, [name])[1]:
+    reads = r"SELECT sql FROM duckdb_views() WHERE view_name = ? AND regexp_matches(sql, '\bspectrum\b')"
+    if read := query(store, reads, [name])[1]:
+        if "'null'" in read[0][0]:
+            found |= {run_id: UNLIKE for (run_id,) in query(store, NULLS, [list(run_ids), step])[1]}
         for run_id, at, matrices, rounded, unmoved in query(store, SPECTRA, [list(run_ids), step])[1]:
             if not matrices:
                 found[run_id] = f"no spectrum at step {at}"

@@ -1,7 +1,8 @@
 """The spectrum shard of a run and of a base: one row per matrix, with its null beside and its place in the base.
 
 Every row says what it was read from and by which kernel. Beside each update stands a random one of the same form, shape
-and norm, drawn by a generator of its own from the run's seed, so that looking changes nothing in training. Where an
+and norm, whose source says as what it was drawn, by a generator of its own from the run's seed, so that looking changes
+nothing in training; none stands beside a difference of rounded weights, which no random matrix is like. Where an
 update lies relative to the base (overlap, intruder dimensions) is computed at the last update only.
 """
 
@@ -36,15 +37,14 @@ def update_rows(updates: Iterator[tuple[str, Update]], step: int, seed: int, bas
     rows: list[Row] = []
     for module, update in updates:
         basis = read_basis(base / BASIS, module)
-        about: Row = {"source": str(update.source), "dtype": update.dtype}
-        own = _row(step, "update", module, update.spectrum()) | about
-        null = update.random(_generator(seed, step, module))
-        other = _row(step, "null", module, null.spectrum()) | about
         norm = float(basis.sigma_k.double().square().sum().sqrt())
-        for row, of in ((own, update), (other, null)):
+        for target, of in (("update", update), ("null", update.random(_generator(seed, step, module)))):
+            if of is None:
+                continue
+            row = _row(step, target, module, of.spectrum()) | {"source": str(of.source), "dtype": of.dtype}
             row["relative_norm"] = row["frobenius"] / norm if norm else None
             row |= _place(of, basis) if placed else {}
-        rows += [own, other]
+            rows.append(row)
     return rows
 
 

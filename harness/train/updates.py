@@ -2,12 +2,13 @@
 
 An update is what lies between the policy's matrix and the base's own, as it was loaded. LoRA, PiSSA and AdaLoRA say it
 by their factors, DoRA by its factors and magnitudes, QuanTA by its tensors; every other method by merging a float64
-copy of the layer, and full fine-tuning by the difference of the weights as they are trained. The policy is only read:
-nothing is merged in place, because unmerging would not restore the last bit, and no random number is drawn from the
-generator that training uses.
+copy of the layer, and full fine-tuning by the difference of the weights as they are trained. A null is drawn in the
+same way: what was trained is moved from its start by noise, and merged. The policy is only read: nothing is merged in
+place, because unmerging would not restore the last bit, and no random number is drawn from the generator that training
+uses.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from harness.spec import AdapterSpec
 from harness.spec.adapter import Full, Pissa
 from harness.spectra import LowRank, Update
 from harness.spectra.checkpoint import Checkpoint
-from harness.spectra.dense import Dense, difference
+from harness.spectra.dense import Dense, Redraw, difference
 from harness.spectra.dora import Dora
 from harness.spectra.merged import merged_weight, merging_error
 from harness.spectra.moved import Moved
@@ -38,18 +39,22 @@ Factors = tuple[torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True)
 class Start:
-    """What updates are counted from: the base in folder `base`, and PiSSA's factors at the start."""
+    """What updates are counted from: the base in folder `base`, PiSSA's factors, and what trains of merged methods."""
 
     base: Path
     factors: dict[str, Factors] = field(default_factory=dict[str, Factors])
+    tensors: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict[str, dict[str, torch.Tensor]])
+    """Trained parameters at the start, by layer and by their names within it."""
 
 
 @torch.no_grad()
 def start(policy: torch.nn.Module, adapter: AdapterSpec, base: Path) -> Start:
     """Return what the updates of `policy`, which has not been trained yet, will be counted from."""
-    if not isinstance(adapter, Pissa):
-        return Start(base)
-    return Start(base, {name: tuple(t.clone() for t in _factors(layer)) for name, layer in adapted(policy)})  # type: ignore[misc]
+    if isinstance(adapter, Pissa):
+        return Start(base, {name: tuple(t.clone() for t in _factors(layer)) for name, layer in adapted(policy)})  # type: ignore[misc]
+    layers = () if isinstance(adapter, Full) else adapted(policy)
+    merged = ((name, layer) for name, layer in layers if _is_merged(layer))
+    return Start(base, tensors={name: {part: p.clone() for part, p in _trained(layer)} for name, layer in merged})
 
 
 @torch.no_grad()
@@ -83,6 +88,14 @@ def _distance_squared(after: torch.Tensor, before: torch.Tensor) -> float:
     return sum(float((new.double() - old.double()).square().sum()) for new, old in pairs)
 
 
+def _is_merged(layer: Any) -> bool:
+    return not isinstance(layer, QuantaLayer | LoraLayer)
+
+
+def _trained(layer: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    return ((name, p.detach()) for name, p in layer.named_parameters() if p.requires_grad)
+
+
 def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
     if isinstance(layer, QuantaLayer):
         return quanta_update(layer)
@@ -93,7 +106,23 @@ def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
         return _of_factors(name, layer, since)
     before = base.tensor(f"{name}.weight").to(layer.get_base_layer().weight.dtype)
     after = merged_weight(layer)
-    return Dense(after - before.double(), Source.OPERATOR, called(before.dtype), merging_error(after))
+    redraw = _redraw(layer, since.tensors[name], before.double())
+    return Dense(after - before.double(), Source.OPERATOR, called(before.dtype), merging_error(after), redraw)
+
+
+def _redraw(layer: Any, start: Mapping[str, torch.Tensor], before: torch.Tensor) -> Redraw:
+    """Return what merges the layer with every trained tensor moved from its start by noise as far as it was."""
+
+    def moved(x: torch.Tensor, first: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        noise = torch.randn(first.shape, generator=generator, dtype=torch.float64).to(first.device)
+        length = torch.linalg.norm(x.double() - first.double())
+        return first.double() + noise * (length / torch.linalg.norm(noise))
+
+    def redraw(generator: torch.Generator) -> tuple[torch.Tensor, Source]:
+        instead = {part: moved(x, start[part], generator) for part, x in _trained(layer)}
+        return merged_weight(layer, instead) - before, Source.GAUSSIAN_CHANGE
+
+    return redraw
 
 
 def _of_factors(name: str, layer: Any, since: Start) -> Update:

@@ -157,7 +157,8 @@ def test_a_difference_of_rounded_weights_is_marked_with_its_null_beside(here: Ca
     assert said.json["notes"] == said.err.splitlines()
     found = [(row["module"], row["target"], row["source"]) for row in said.json["matrices"]]
     low = "low_precision_difference"
-    pairs = [(Q.format(i), target, low) for i in range(2) for target in ("update", "null")]
+    each = (("update", low), ("null", "rounded_factors"))
+    pairs = [(Q.format(i), target, source) for i in range(2) for target, source in each]
     assert found == [("model.embed_tokens", "update", low), *pairs]
     assert f"{Q.format(1)} (null)" in here("spectra", "tuned", "--against", "base", "-q").out
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.spectra import Kernel, Source, Spectrum, Update, dense
-from harness.spectra.dense import Dense, changed_share, difference, gram_spectrum, rounding_null
+from harness.spectra.dense import Dense, changed_share, difference, gram_spectrum, of_its_rank, rounding_null
 from harness.spectra.norms import frobenius
 
 Float = torch.float64
@@ -219,7 +219,7 @@ def test_random_is_of_the_same_shape_and_norm_and_repeats() -> None:
     first, again = (found.random(torch.Generator().manual_seed(7)) for _ in range(2))
     assert isinstance(first, Dense) and isinstance(again, Dense)
     assert torch.equal(first.w, again.w)
-    assert (first.rows, first.columns, first.source, first.dtype) == (30, 40, found.source, found.dtype)
+    assert (first.rows, first.columns, first.source, first.dtype) == (30, 40, Source.GAUSSIAN_MATRIX, "float64")
     assert frobenius(first.w) == pytest.approx(found.spectrum().frobenius, rel=1e-12, abs=0)
     assert gram_spectrum(first.w).stable_rank == pytest.approx(30 / (1 + math.sqrt(30 / 40)) ** 2, rel=0.2)
 
@@ -266,6 +266,7 @@ def test_weights_that_were_trained_in_float32_from_a_rounded_base_are_not_taken_
     assert difference(tuned, base).source is Source.LOW_PRECISION_DIFFERENCE  # as far as two files can tell
     known = difference(tuned, base, held=torch.float32)
     assert (known.source, known.dtype) == (Source.FP32_DIFFERENCE, "float32")
+    assert difference(tuned.bfloat16(), base.bfloat16(), held=torch.bfloat16).random(torch.Generator()) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -300,6 +301,18 @@ def test_the_bound_of_a_difference_is_not_far_above_what_rounding_does() -> None
     stated = found.kernel.bound * found.kernel.floor * found.singular_values[0]
     assert found.kernel.floor < 1
     assert stated / 100 < off < stated
+
+
+def test_what_a_form_is_known_of_is_drawn_from_it() -> None:
+    w = draw(30, 4) @ draw(4, 20, 3)
+    error = 1e-9
+    found = Dense(w, Source.FP32_DIFFERENCE, "float32", error, of_its_rank(w + 1e-11 * draw(30, 20, 5), error))
+    null = found.random(torch.Generator().manual_seed(7))
+    assert null is not None
+    assert null.source is Source.GAUSSIAN_FACTORS
+    assert frobenius(null.w) == pytest.approx(frobenius(w), rel=1e-12)
+    assert int(torch.linalg.matrix_rank(null.w)) == 4
+    assert null.spectrum().kernel.floor == dense.SVD.floor  # a null is what it is
 
 
 def test_share_of_changed_entries() -> None:

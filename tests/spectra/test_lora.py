@@ -7,7 +7,7 @@ import mpmath
 import pytest
 import torch
 
-from harness.spectra import LowRank, Spectrum, lora
+from harness.spectra import LowRank, Source, Spectrum, lora
 
 
 def factors(m: int, n: int, r: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,6 +142,22 @@ def test_directions_of_dependent_columns_are_those_of_the_rank() -> None:
     b, a = factors(6, 5, 3)
     b[:, 2] = b[:, 0] - 2 * b[:, 1]
     assert LowRank(b, a).directions(5).shape == (6, 2)
+
+
+def test_the_null_has_the_rank_that_is_in_use() -> None:
+    """Five of eight directions were pruned: their importance, and with it their row of A, is zero."""
+    b, a = factors(40, 30, 8)
+    a[[1, 2, 4, 5, 7]] = 0
+    update = LowRank(b, a, 0.5)
+    null = update.random(torch.Generator().manual_seed(1))
+    assert (null.source, update.source) == (Source.GAUSSIAN_FACTORS, Source.FACTORS)
+    assert len(null.spectrum().singular_values) == 3
+    assert null.spectrum().frobenius == pytest.approx(update.spectrum().frobenius, rel=1e-12)
+    assert update.spectrum().singular_values[3:] == (0.0,) * 5
+    whole = LowRank(b, torch.ones(8, 30, dtype=torch.float64)).random(torch.Generator().manual_seed(1))
+    assert len(whole.spectrum().singular_values) == 8
+    nothing = LowRank(b, a * 0).random(torch.Generator().manual_seed(1))
+    assert set(nothing.spectrum().singular_values) == {0.0}
 
 
 def test_terms_whose_squares_underflow_are_in_use() -> None:

@@ -83,3 +83,17 @@ def test_what_the_start_cannot_tell_is_zero_and_its_error_in_the_floor() -> None
     unsure = Moved(*parts, untold=(sigma[1] + sigma[2]) / 2, error=1e-3 * sigma[0]).spectrum()
     assert unsure.singular_values == (*sigma[:2], 0.0, 0.0)
     assert (unsure.kernel.bound, unsure.kernel.floor) == (1e-2, pytest.approx(0.1))
+
+
+def test_the_null_moves_both_factors_from_the_start_as_far() -> None:
+    """Its leading directions are those of a change of the start, so it is no product of two Gaussian factors."""
+    update = moved(1e-3)
+    null, again = (update.random(torch.Generator().manual_seed(3)) for _ in range(2))
+    assert null.spectrum() == again.spectrum()
+    assert null.source is Source.GAUSSIAN_CHANGE
+    assert null.frobenius() == pytest.approx(update.spectrum().frobenius, rel=1e-9)
+    assert len(null.spectrum().singular_values) == 2 * R
+    b0, a0 = (torch.linalg.qr(x.double()).Q for x in (update.b0_mr, update.a0_rn.T))
+    dense = null.times(torch.eye(N, dtype=torch.float64))
+    outside = (dense - b0 @ (b0.T @ dense)) @ (torch.eye(N, dtype=torch.float64) - a0 @ a0.T)
+    assert float(outside.norm()) < 1e-2 * float(dense.norm())

@@ -102,6 +102,24 @@ def test_a_run_that_updated_nothing_says_so_unless_rounding_may_have_hidden_it(
     assert silences(made.store, "mine@4", asked) == dict(zip(asked, why, strict=True))
 
 
+OF_NULL = """-- one row per (run, step); a pure number
+SELECT run_id, step, NULL::DOUBLE AS value FROM spectrum WHERE target = 'null'
+"""
+
+
+def test_an_update_without_a_null_of_its_form_says_so(made: "Made", runs: list[PlannedRun]) -> None:
+    own, null = spectra(20)["spectrum"], spectra(20, source="gaussian_factors", target="null")["spectrum"]
+    made.run(runs[0], 0.5, {"spectrum": own})
+    made.run(runs[1], 0.5, {"spectrum": [*own, *null]})
+    made.run(runs[2], 0.5, spectra(20, source="low_precision_difference"))
+    measured(made, OF_NULL)
+    asked = [run.id for run in runs[:3]]
+    expected = ["no null of the update's form", "no value", "update read from low-precision weights"]
+    assert silences(made.store, "mine", asked) == dict(zip(asked, expected, strict=True))
+    measured(made, RANKS)
+    assert silences(made.store, "mine@20", asked[:1]) == {asked[0]: "no value"}
+
+
 def test_of_a_measure_that_reads_no_spectra_nothing_about_spectra_is_told(made: "Made", runs: list[PlannedRun]) -> None:
     made.run(runs[0], 0.5)
     measured(made, LOSSES)

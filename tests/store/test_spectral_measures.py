@@ -8,7 +8,7 @@ import pytest
 from harness.plan import PlannedRun
 from harness.spec.measure import Grain, Steps
 from harness.spec.shelf import Shelf
-from harness.store import base_responses, query, refresh, responses
+from harness.store import base_responses, query, refresh, responses, silences
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -190,6 +190,28 @@ def test_what_is_relative_to_a_null_needs_one_for_every_matrix(
     indexed(made)
     assert value(made, measure, runs[0]) is None
     assert value(made, "stable_rank", runs[0]) == 2.0
+
+
+@pytest.mark.parametrize("measure", ["stable_rank_of_null", "effective_rank_of_null"])
+def test_a_null_from_before_its_form_was_recorded_counts_where_it_was_of_the_form(
+    made: "Made", runs: list[PlannedRun], measure: str
+) -> None:
+    """It bore its update's source; of HRA it was a Gaussian matrix, ten times the rank of what eight reflections do."""
+    said = matrices("null", NULL, source="gaussian_change")
+    for run, method, null in (
+        (runs[0], "lora", matrices("null", NULL)),
+        (runs[1], "hra", matrices("null", NULL)),
+        (runs[2], "hra", said),
+        (runs[3], "hra", [*said[:1], *matrices("null", NULL)[1:]]),
+    ):
+        run.identity["cell"]["adapter"]["method"] = method
+        made.run(run, 0.5, {"spectrum": [*matrices("update", UPDATE), *null]})
+    indexed(made)
+    expected = pytest.approx(EXPECTED[measure], rel=1e-15)
+    assert [value(made, measure, run) for run in runs[:4]] == [expected, None, expected, None]
+    why = "no null of the update's form"
+    asked = [runs[1].id, runs[3].id]
+    assert silences(made.store, measure, asked) == dict.fromkeys(asked, why)
 
 
 def test_directions_that_cannot_be_told_leave_intruders_uncounted(made: "Made", runs: list[PlannedRun]) -> None:

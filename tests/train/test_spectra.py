@@ -90,9 +90,11 @@ def test_an_update_read_from_bfloat16_weights_is_flagged_and_enters_no_measure(f
     full = Cell(algorithm="sft", adapter=Full(method="full"))
     exact, rounded = fresh.run(full), rough.run(full)
     lora = rough.run(Cell(algorithm="sft", adapter=spec({"method": "lora", "rank": 3})))
-    assert {row["source"] for row in rows(exact)} == {"fp32_difference"}
-    assert {(row["source"], row["dtype"]) for row in rows(rounded)} == {("low_precision_difference", "bfloat16")}
-    assert {row["source"] for row in rows(lora)} == {"factors"}  # which a rounded base leaves alone
+    sources = [{(row["target"], row["source"]) for row in rows(job)} for job in (exact, rounded, lora)]
+    assert sources[0] == {("update", "fp32_difference"), ("null", "gaussian_matrix")}
+    assert sources[1] == {("update", "low_precision_difference")}  # and no null, which nothing random is
+    assert sources[2] == {("update", "factors"), ("null", "gaussian_factors")}  # which a rounded base leaves alone
+    assert {row["dtype"] for row in rows(rounded)} == {"bfloat16"}
     store = Store(fresh.root)
     refresh(store, sorted(SPECTRAL.glob("*.sql")))
     ids = [exact.id, rounded.id, lora.id]

@@ -15,6 +15,7 @@ from harness.spec import AdapterSpec, Protocol
 from harness.spec.adapter import Full, resolved
 from harness.spec.cell import Cell
 from harness.spec.scaling import Proportional
+from harness.spectra import Source, Update
 from harness.train.adapters import parameter_names, peft_config, realised, weights_hash
 from harness.train.base import new_model
 from harness.train.spectra import update_norm
@@ -102,6 +103,15 @@ def test_the_update_is_what_merging_makes(declared: dict[str, Any], folder: Path
         assert update.spectrum().frobenius == pytest.approx(float(exact.norm()), rel=2e-4)
 
 
+FORMS = {
+    "lora": Source.GAUSSIAN_FACTORS,
+    "dora": Source.RESCALED_FACTORS,
+    "adalora": Source.GAUSSIAN_FACTORS,
+    "full": Source.GAUSSIAN_MATRIX,
+}
+"""What nulls are drawn as, where it is no change of all that trains."""
+
+
 @pytest.mark.parametrize("declared", DECLARED, ids=names)
 def test_matrices_and_what_trains_beside_them_are_the_whole_update(
     declared: dict[str, Any], folder: Path, pocket: Protocol
@@ -141,11 +151,83 @@ def test_nulls_have_the_same_shape_and_norm(declared: dict[str, Any], folder: Pa
     policy = policy_of(adapter, folder, pocket)
     since = start(policy, adapter, folder)
     for _, update in updates(stirred(policy), adapter, since):
-        own, null = update.spectrum(), update.random(torch.Generator().manual_seed(3)).spectrum()
-        again = update.random(torch.Generator().manual_seed(3)).spectrum()
+        drawn, twice = (update.random(torch.Generator().manual_seed(3)) for _ in range(2))
+        assert drawn is not None and twice is not None
+        assert drawn.source is FORMS.get(adapter.method, Source.GAUSSIAN_CHANGE)
+        own, null, again = update.spectrum(), drawn.spectrum(), twice.spectrum()
         assert (null.rows, null.columns) == (own.rows, own.columns)
         assert null.frobenius == pytest.approx(own.frobenius, rel=1e-6)
         assert null.singular_values == again.singular_values != own.singular_values
+
+
+WIDTH = 96
+RANKS = [
+    ({"method": "lora", "rank": 6}, 6),
+    ({"method": "pissa", "rank": 3}, 6),  # what moved of both factors
+    ({"method": "hra", "rank": 6}, 6),  # a chain of six reflections leaves all but six directions alone
+    ({"method": "miss", "rank": 6}, 6),
+    ({"method": "gralora", "rank": 6, "blocks": 2}, 12),  # four products of rank 3
+    ({"method": "vera", "rank": 12}, 12),
+    ({"method": "oft", "block_size": 32}, WIDTH),
+    ({"method": "randlora", "rank": 4}, WIDTH),
+    ({"method": "full"}, WIDTH),
+]
+"""Methods, and the rank of what they do to a matrix of 96 x 96."""
+
+
+@pytest.fixture(scope="module")
+def wider(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 20, "hidden_size": WIDTH, "intermediate_size": 128, "num_hidden_layers": 1}
+    path = tmp_path_factory.mktemp("wider")
+    LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=2)).save_pretrained(path)
+    return path
+
+
+def trained(adapter: AdapterSpec, folder: Path, protocol: Protocol) -> Update:
+    """Return the first matrix's update after three steps of Adam at a small rate."""
+    policy = policy_of(adapter, folder, protocol)
+    since = start(policy, adapter, folder)
+    tokens = torch.randint(0, 20, (4, 12), generator=torch.Generator().manual_seed(4))
+    optimiser = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=1e-3)
+    for _ in range(3):
+        optimiser.zero_grad()
+        policy(input_ids=tokens, labels=tokens).loss.backward()
+        optimiser.step()
+    return next(updates(policy, adapter, since))[1]
+
+
+def rank_of(update: Update) -> int:
+    values = torch.tensor(update.spectrum().singular_values)
+    return int((values > 1e-9 * values[0]).sum())
+
+
+@pytest.mark.parametrize(("declared", "rank"), RANKS, ids=[names(declared) for declared, _ in RANKS])
+def test_a_null_has_the_rank_of_its_method(declared: dict[str, Any], rank: int, wider: Path, pocket: Protocol) -> None:
+    """A Gaussian matrix in its place has an effective rank of 80 here, so that any update of rank 6 looked special."""
+    update = trained(spec(declared), wider, pocket)
+    null = update.random(torch.Generator().manual_seed(3))
+    assert null is not None
+    assert (rank_of(update), rank_of(null)) == (rank, rank)
+    own, drawn = update.spectrum().effective_rank, null.spectrum().effective_rank
+    assert own is not None and drawn is not None
+    assert 0.5 < own / drawn < 1.5
+
+
+def test_the_null_of_a_pruned_adalora_has_the_directions_that_are_left(wider: Path, pocket: Protocol) -> None:
+    adapter = spec({"method": "adalora", "rank": 2, "initial_rank": 8})
+    policy = policy_of(adapter, wider, pocket)
+    stirred(policy)
+    for name, parameter in policy.named_parameters():
+        if "lora_E" in name:
+            parameter.data[[0, 2, 3, 5, 7]] = 0  # as PEFT prunes
+    _, update = next(updates(policy, adapter, start(policy, adapter, wider)))
+    null = update.random(torch.Generator().manual_seed(3))
+    assert null is not None
+    assert (rank_of(update), rank_of(null)) == (3, 3)
+    assert len(null.spectrum().singular_values) == 3
 
 
 @pytest.mark.parametrize("declared", DECLARED, ids=names)
