@@ -25,6 +25,7 @@ COMMANDS = {
     "diagnose": "Simulate how often a claim comes out right and wrong.",
     "plan": "Show which runs are needed, and why.",
     "run": "Execute runs without deciding.",
+    "frontier": "Search the rate at which runs begin to collapse, by rank.",
     "status": "Show what is done, what is at work, what failed.",
     "verdict": "Show stored verdicts; computes nothing.",
     "report": "Write the appendix table of stored verdicts.",
