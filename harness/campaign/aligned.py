@@ -57,9 +57,9 @@ def aligned(frontier: Frontier) -> tuple[Aligned, ...]:
     """Return the spreads over all arms, and over those of each policy where there are several; none below 3 arms."""
     known = [one for one in frontier.searched if one.found is not None and one.norm_line is not None]
     groups: dict[str, list[Searched]] = {"all arms": _different(known)}
-    if len({one.arm.scaling for one in known}) > 1:
-        for one in known:
-            groups.setdefault(one.arm.scaling.in_words(), []).append(one)
+    policies = {one.arm.scaling.in_words() for one in known}
+    for one in known if len(policies) > 1 else ():
+        groups.setdefault(one.arm.scaling.in_words(), []).append(one)
     return tuple(_aligned(name, arms) for name, arms in groups.items() if len(arms) >= FEWEST)
 
 

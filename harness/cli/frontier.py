@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DRAWN = (".png", ".svg", ".pdf")
 POLICIES = ("proportional", "constant", "rank_stabilised")
 LARGEST_RANK = 65536
+WIDEST = (0.001, 1000.0)
+"""Multiples of the protocol's rate beyond which nobody looks."""
 
 Policy = tuple[str, float | None]
 """A policy's name, and its factor or alpha where one was given."""
@@ -50,12 +52,12 @@ def _policy(text: str) -> Policy:
 
 
 def _within(_: click.Context, __: click.Parameter, value: str) -> tuple[float, float]:
-    low, _, high = (text.strip() for text in value.partition(","))
-    ends = _number(low), _number(high)
-    if ends[0] is None or ends[1] is None or not 2**-20 <= ends[0] <= 1 <= ends[1] <= 2**20 or ends[0] == ends[1]:
-        rule = "is no range of factors with 1 in it. Write e.g. 0.0625,16."
+    ends = [_number(text) for text in value.split(",")]
+    low, high = ends if len(ends) == 2 else (None, None)
+    if low is None or high is None or not WIDEST[0] <= low <= 1 <= high <= WIDEST[1] or low == high:
+        rule = f"is no range of factors with 1 in it, from {WIDEST[0]:g} to {WIDEST[1]:g}. Write e.g. 0.0625,16."
         raise click.BadParameter(f"{value!r} {rule}")
-    return ends[0], ends[1]
+    return low, high
 
 
 def _number(text: str) -> float | None:

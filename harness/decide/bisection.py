@@ -19,7 +19,7 @@ from harness.decide.threshold import Threshold, locate
 
 BEYOND = 2.0
 """Octaves outside the ladder where a threshold is still thought possible."""
-ENOUGH = 2
+ENOUGH = 3
 """Rungs that the interval may be wide when the search ends."""
 MOST = 12
 """Runs after which it ends in any case; only where collapse sets in over octaves are they reached."""
@@ -29,7 +29,7 @@ class End(StrEnum):
     """Why a search asks for no further run."""
 
     RESOLVED = "resolved"
-    """The interval is at most two rungs wide."""
+    """The interval is at most three rungs wide."""
     SPENT = "runs spent"
     """It is wider, and as many runs as one search may have are done."""
     EXHAUSTED = "seeds used up"

@@ -25,7 +25,7 @@ WIDTHS: Floats = np.geomspace(1 / 16, 1, 9)
 """Widths of the transition, (n_widths,), in the unit of x."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Threshold:
     """The posterior of the place at which the event has probability one half, whatever the width.
 
@@ -67,7 +67,7 @@ def locate(trials: Sequence[tuple[float, bool]], low: float, high: float) -> Thr
         low: The lowest place that is possible.
         high: The highest.
     """
-    places: Floats = low + FINENESS * np.arange(round((high - low) / FINENESS) + 1)
+    places = low + FINENESS * np.arange(round((high - low) / FINENESS) + 1, dtype=np.float64)
     log_weights = np.zeros((places.size, WIDTHS.size))
     for x, event in trials:
         distance = (x - places[:, None]) / WIDTHS

@@ -96,11 +96,11 @@ def _groups(frontier: Frontier, groups: Sequence[Aligned]) -> Iterator[str]:
     for group in groups:
         yield ""
         over = f"over {group.group} ({group.arms})"
-        yield f"{over:<40}{'spread, octaves':>16}{'of it noise':>13}  ratio to the rate's"
+        yield f"{over:<34}{'spread, octaves':>16}{'noise':>8}  {'ratio to the rate':<20}one value"
         for quantity in group.quantities:
-            one = f"one value {'fits' if quantity.fits else 'does not fit'} (Q {quantity.spread.q:.1f})"
-            spread = f"{short(quantity.spread.octaves):>16}{short(quantity.spread.noise):>13}"
-            yield f"  {quantity.name:<38}{spread}  {_ratio(quantity):<20}{one}"
+            spread = f"{short(quantity.spread.octaves):>16}{short(quantity.spread.noise):>8}"
+            fits = "fits" if quantity.fits else "does not fit"
+            yield f"  {quantity.name:<32}{spread}  {_ratio(quantity):<20}{fits}"
         yield from textwrap.wrap(_reading(group), WIDTH)
 
 

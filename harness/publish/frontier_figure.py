@@ -35,11 +35,11 @@ def draw(frontier: Frontier, path: Path) -> None:
     with matplotlib.rc_context(STYLE):
         figure = figures.Figure(figsize=INCHES, layout="constrained")
         left, right = figure.subplots(1, 2)
-        policies = list(dict.fromkeys(one.arm.scaling for one in frontier.searched))
-        for i, scaling in enumerate(policies):
-            arms = [one for one in frontier.searched if one.arm.scaling == scaling]
+        policies = list(dict.fromkeys(one.arm.scaling.in_words() for one in frontier.searched))
+        for i, policy in enumerate(policies):
+            arms = [one for one in frontier.searched if one.arm.scaling.in_words() == policy]
             aside = ASIDE ** (i - (len(policies) - 1) / 2)
-            look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKS[i % len(MARKS)], "label": scaling.in_words()}
+            look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKS[i % len(MARKS)], "label": policy}
             _policy(left, arms, aside, look, lambda one: rates(frontier, one))
             _policy(right, arms, aside, look, norms)
             _censored(left, frontier, arms, aside, look["color"])
@@ -84,9 +84,10 @@ def _axes(axes: Any, frontier: Frontier, quantity: str) -> None:
 
 
 def _same_octaves(*panels: Any) -> None:
-    """Give all panels the same ratio between the ends of their vertical axes."""
-    ends = [axes.get_ylim() for axes in panels]
-    span = max(high / low for low, high in ends) * MARGIN
-    for axes, (low, high) in zip(panels, ends, strict=True):
+    """Give all panels in which anything is drawn the same ratio between the ends of their vertical axes."""
+    drawn = [axes for axes in panels if axes.has_data() and axes.get_ylim()[0] > 0]
+    ends = [axes.get_ylim() for axes in drawn]
+    span = max((high / low for low, high in ends), default=1) * MARGIN
+    for axes, (low, high) in zip(drawn, ends, strict=True):
         middle = math.sqrt(low * high)
         axes.set_ylim(middle / math.sqrt(span), middle * math.sqrt(span))

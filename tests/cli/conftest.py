@@ -56,7 +56,7 @@ def acting(scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch) -> Itera
         def instead(*_: object) -> "Scripted":
             return executor
 
-        for module in ("campaign", "pilot"):
+        for module in ("campaign", "frontier", "pilot"):
             monkeypatch.setattr(f"harness.cli.{module}.executor", instead)
         monkeypatch.setattr(execution, "TICK", 0)
         return executor
