@@ -32,6 +32,8 @@ def draw(frontier: Frontier, path: Path) -> None:
     """Draw a frontier into `path`; its suffix is the format: .png, .svg or .pdf."""
     matplotlib: Any = import_module("matplotlib")  # 0.5 s, of a library whose types do not bear the strict mode
     figures: Any = import_module("matplotlib.figure")
+    lines: Any = import_module("matplotlib.lines")
+    keys: list[Any] = []
     with matplotlib.rc_context(STYLE):
         figure = figures.Figure(figsize=INCHES, layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -39,14 +41,19 @@ def draw(frontier: Frontier, path: Path) -> None:
         for i, policy in enumerate(policies):
             arms = [one for one in frontier.searched if one.arm.scaling.in_words() == policy]
             aside = ASIDE ** (i - (len(policies) - 1) / 2)
-            look = {"color": COLOURS[i % len(COLOURS)], "marker": MARKS[i % len(MARKS)], "label": policy}
+            look: dict[str, Any] = {
+                "color": COLOURS[i % len(COLOURS)],
+                "marker": MARKS[i % len(MARKS)],
+                "markersize": 5,
+            }
+            keys.append(lines.Line2D([], [], label=policy, **look))
             _policy(left, arms, aside, look, lambda one: rates(frontier, one))
             _policy(right, arms, aside, look, norms)
             _censored(left, frontier, arms, aside, look["color"])
         _axes(left, frontier, "critical learning rate")
         _axes(right, frontier, "norm of the first update there")
         _same_octaves(left, right)
-        left.legend(frameon=False, fontsize=8)
+        left.legend(handles=keys, frameon=False, fontsize=8)
         title = f"Collapse frontier, protocol {frontier.protocol}, base {frontier.base} (exploratory)"
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
         figure.savefig(path, dpi=200, metadata=FIXED[path.suffix.lower()])
@@ -56,9 +63,11 @@ def _policy(
     axes: Any, arms: Sequence[Searched], aside: float, look: dict[str, Any], point: Callable[[Searched], Point | None]
 ) -> None:
     known = [(one.arm.rank * aside, at) for one in arms if (at := point(one)) is not None]
+    if not known:
+        return
     values = [at[0] for _, at in known]
     bars = [[at[0] - at[1] for _, at in known], [at[2] - at[0] for _, at in known]]
-    axes.errorbar([x for x, _ in known], values, yerr=bars, capsize=3, linewidth=1, markersize=5, **look)
+    axes.errorbar([x for x, _ in known], values, yerr=bars, capsize=3, linewidth=1, **look)
 
 
 def _censored(axes: Any, frontier: Frontier, arms: Sequence[Searched], aside: float, colour: str) -> None:
@@ -67,14 +76,19 @@ def _censored(axes: Any, frontier: Frontier, arms: Sequence[Searched], aside: fl
     for end, rung, mark in ((End.NEVER, ladder.highest, r"$\uparrow$"), (End.ALWAYS, ladder.lowest, r"$\downarrow$")):
         at = frontier.learning_rate * ladder.factor(rung)
         beyond = [one.arm.rank * aside for one in arms if one.end is end]
-        axes.plot(beyond, [at] * len(beyond), linestyle="", marker=mark, markersize=10, color=colour)
+        if beyond:
+            axes.plot(beyond, [at] * len(beyond), linestyle="", marker=mark, markersize=10, color=colour)
 
 
 def _axes(axes: Any, frontier: Frontier, quantity: str) -> None:
     tickers: Any = import_module("matplotlib.ticker")
     ranks = sorted({one.arm.rank for one in frontier.searched})
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    if axes.has_data():
+        axes.set_yscale("log")
+    else:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no arm has one", transform=axes.transAxes, ha="center", va="center")
     axes.set_xticks(ranks, [str(rank) for rank in ranks])
     axes.xaxis.set_minor_locator(tickers.NullLocator())
     axes.set_xlim(ranks[0] / 1.4, ranks[-1] * 1.4)
@@ -85,7 +99,7 @@ def _axes(axes: Any, frontier: Frontier, quantity: str) -> None:
 
 def _same_octaves(*panels: Any) -> None:
     """Give all panels in which anything is drawn the same ratio between the ends of their vertical axes."""
-    drawn = [axes for axes in panels if axes.has_data() and axes.get_ylim()[0] > 0]
+    drawn = [axes for axes in panels if axes.has_data()]
     ends = [axes.get_ylim() for axes in drawn]
     span = max((high / low for low, high in ends), default=1) * MARGIN
     for axes, (low, high) in zip(drawn, ends, strict=True):

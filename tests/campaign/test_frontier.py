@@ -144,7 +144,9 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(
 
 
 def test_where_the_rate_decides_the_rate_lines_the_arms_up(made: "Made", scripted: "type[Scripted]") -> None:
-    frontier = found(made, scripted(lambda path, _: finish(made, path, lambda rate, *_: 3 * rate)), THREE)
+    frontier = found(
+        made, scripted(lambda path, _: finish(made, path, lambda rate, _multiplier, _rank: 3 * rate)), THREE
+    )
     (whole,) = aligned(frontier)
     assert whole.better == "rate"
 

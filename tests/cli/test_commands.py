@@ -91,7 +91,10 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
     for name, answer in said.items():
         assert answer.code == 0, (name, answer)
         assert answer.json is not None, name
-    assert {line[0] for line in lines.values()} == set(COMMANDS) - {"spectra", "frontier"}  # which have files of their own
+    assert {line[0] for line in lines.values()} == set(COMMANDS) - {
+        "spectra",
+        "frontier",
+    }  # which have files of their own
     assert said["run"].json == {"executed": 12, "planned": 12, "failed": {}}
     assert said["test"].json["executed"] == 0
     assert said["test"].json["verdicts"][0]["passed"] is True

@@ -51,14 +51,14 @@ def test_steps_double_until_two_ends_disagree_and_then_halve() -> None:
 
 
 def test_an_arm_that_never_collapses_is_said_to_be_so_after_every_seed_of_the_last_rung() -> None:
-    end, trials = search(lambda *_: False)
+    end, trials = search(lambda _rung, _seed: False)
     assert end is End.NEVER
     assert end.censored
     assert [(trial.rung, trial.seed) for trial in trials] == [(0, 0), (4, 1), (12, 2), (16, 0), (16, 1), (16, 2)]
 
 
 def test_an_arm_that_always_collapses_likewise() -> None:
-    end, trials = search(lambda *_: True)
+    end, trials = search(lambda _rung, _seed: True)
     assert end is End.ALWAYS
     assert end.censored
     assert [trial.rung for trial in trials] == [0, -4, -12, -16, -16, -16]
@@ -75,7 +75,7 @@ def test_a_few_collapses_at_the_last_rung_are_no_threshold_on_the_ladder() -> No
 @pytest.mark.parametrize("first", [False, True])
 def test_a_ladder_may_begin_or_end_at_the_protocols_rate(first: bool) -> None:
     ladder = Ladder(2, 0, 4, 2) if first else Ladder(2, -4, 0, 2)
-    end, trials = search(lambda *_: first, ladder)
+    end, trials = search(lambda _rung, _seed: first, ladder)
     assert end is (End.ALWAYS if first else End.NEVER)
     assert [trial.rung for trial in trials] == [0, 0]
 
@@ -88,7 +88,7 @@ def test_a_run_without_a_result_is_made_with_another_seed() -> None:
 
 
 def test_rungs_that_give_no_result_end_the_search() -> None:
-    assert search(lambda *_: None)[0] is End.NO_RESULT
+    assert search(lambda _rung, _seed: None)[0] is End.NO_RESULT
     end, trials = search(lambda rung, _: None if rung > 4 else False)
     assert end is End.NO_RESULT
     assert [trial.rung for trial in trials] == [0, 4, 12, 12, 12]
