@@ -135,10 +135,11 @@ class Bench:
             lines += self._without_checkpoint(name, hypothesis, names)
             recipes = [self.protocol.base(each) for each in names]
             strata = Counter((recipe.family, recipe.pretraining.budget()) for recipe in recipes)
-            here = (len({family for family, _ in strata}), len({budget for _, budget in strata}), set(strata.values()))
-            if wanted is not None and here != (wanted.families, wanted.budgets, {wanted.seeds}):
+            budgets = Counter(family for family, _ in strata)  # which may be other ones in other families
+            here = (len(budgets), set(budgets.values()), set(strata.values()))
+            if wanted is not None and here != (wanted.families, {wanted.budgets}, {wanted.seeds}):
                 said = f"{wanted.families} families x {wanted.budgets} budgets x {wanted.seeds} seeds"
-                have = f"{here[0]} x {here[1]} x {' or '.join(map(str, sorted(here[2])))}"
+                have = " x ".join([str(here[0]), *(" or ".join(map(str, sorted(counts))) for counts in here[1:])])
                 rule = f"design.bases asks for {said}, and {', '.join(names)} are {have}"
                 lines.append(f"hypotheses/{name}.yaml: {rule}. Name others with --models, or change the design.")
         if lines:

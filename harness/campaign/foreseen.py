@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.campaign.bench import Bench
 from harness.campaign.tuning import tuned_on
-from harness.plan import RunSet, union
+from harness.plan import PlannedBase, RunSet, tuning, union
 from harness.spec import Hypothesis
 
 
@@ -18,7 +18,11 @@ def foreseen(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence
     None names the protocol's own choice of bases.
     """
     blocks = bench.first_blocks(hypotheses)
-    return union([*tunings(bench, hypotheses, names), *_own(bench, hypotheses, names, blocks)])
+    tuned = (
+        tuning(name, hypothesis, bench.protocol, base.name)
+        for name, hypothesis, base in _to_tune(bench, hypotheses, names)
+    )
+    return union([*tuned, *_own(bench, hypotheses, names, blocks)])
 
 
 def needed(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None) -> RunSet:
@@ -26,11 +30,18 @@ def needed(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[s
     return union(list(_own(bench, hypotheses, names, bench.blocks(tuple(hypotheses)))))
 
 
-def tunings(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None) -> Iterator[RunSet]:
-    """Yield the tuning runs of each hypothesis on each base."""
+def unfinished_tunings(bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None) -> RunSet:
+    """Return the tuning runs that are needed next, with those that exist, on bases where some tuning is unfinished."""
+    found = (tuned_on(bench, name, hypothesis, base) for name, hypothesis, base in _to_tune(bench, hypotheses, names))
+    return union([tuned.runs for tuned in found if not tuned.finished])
+
+
+def _to_tune(
+    bench: Bench, hypotheses: Mapping[str, Hypothesis], names: Sequence[str] | None
+) -> Iterator[tuple[str, Hypothesis, PlannedBase]]:
     for name, hypothesis in hypotheses.items():
-        for base in bench.planned_bases(names or ()) if hypothesis.design.tuning else ():
-            yield tuned_on(bench, name, hypothesis, base).runs
+        if hypothesis.design.tuning is not None:
+            yield from ((name, hypothesis, base) for base in bench.planned_bases(names or ()))
 
 
 def _own(
@@ -38,7 +49,6 @@ def _own(
 ) -> Iterator[RunSet]:
     usual = {name: hypothesis for name, hypothesis in hypotheses.items() if hypothesis.design.tuning is None}
     yield bench.plan(usual, names, blocks=blocks)
-    for name, hypothesis in hypotheses.items():
-        for base in bench.planned_bases(names or ()) if hypothesis.design.tuning else ():
-            given = tuned_on(bench, name, hypothesis, base).given
-            yield bench.plan({name: hypothesis}, [base.name], given=given, blocks=blocks)
+    for name, hypothesis, base in _to_tune(bench, hypotheses, names):
+        given = tuned_on(bench, name, hypothesis, base).given
+        yield bench.plan({name: hypothesis}, [base.name], given=given, blocks=blocks)

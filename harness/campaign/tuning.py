@@ -23,7 +23,7 @@ class Tuning:
     given: Given
     """What arms take from the protocol, with the rates that were chosen."""
     runs: RunSet
-    """The tuning runs; none where no arm is tuned."""
+    """The tuning runs that are known to be needed so far; none where no arm is tuned."""
     finished: bool = True
     said: tuple[Tuned, ...] = ()
     lacking: str = ""
@@ -32,12 +32,15 @@ class Tuning:
 
 def tuned_on(bench: Bench, name: str, hypothesis: Hypothesis, base: PlannedBase) -> Tuning:
     """Return how the tuning of a hypothesis stands on a base; reads the index only where something is to be chosen."""
-    runs = tuning(name, hypothesis, bench.protocol, base.name)
-    given = bench.protocol.given
-    if not runs.runs:
-        return Tuning(given, runs)
-    ended = sum(executed(bench, run) for run in runs.runs)
-    if ended < len(runs.runs):
+    every, given = tuning(name, hypothesis, bench.protocol, base.name), bench.protocol.given
+    if not every.runs:
+        return Tuning(given, every)
+    runs = _of(every, [run for run in every.runs if run.index == 0])
+    if _all_ended(bench, runs):
+        finalists = _finalists(bench, hypothesis, runs)
+        runs = _of(every, [run for run in every.runs if run.index == 0 or run.cell in finalists])
+    if not _all_ended(bench, runs):
+        ended = sum(executed(bench, run) for run in runs.runs)
         return Tuning(given, runs, finished=False, lacking=f"{ended} of {len(runs.runs)} tuning runs were executed")
     said = _chosen(bench, hypothesis, runs)
     rates = {cell: each.learning_rate_scale for cell, each in said.items() if each.learning_rate_scale is not None}
@@ -50,8 +53,40 @@ def tuned_on(bench: Bench, name: str, hypothesis: Hypothesis, base: PlannedBase)
     )
 
 
+def _of(every: RunSet, runs: Sequence[PlannedRun]) -> RunSet:
+    return replace(every, runs=tuple(runs))
+
+
+def _all_ended(bench: Bench, runs: RunSet) -> bool:
+    return all(executed(bench, run) for run in runs.runs)
+
+
+def _finalists(bench: Bench, hypothesis: Hypothesis, first: RunSet) -> frozenset[Cell]:
+    """Return the cells that are tried with all seeds: of each arm, the best of its candidates by their first runs."""
+    how = hypothesis.design.tuning
+    assert how is not None
+    found: list[Cell] = []
+    for cell, said in _kept(bench, hypothesis, first).items():
+        scored = [each for each in said.tried if each.mean is not None]
+        best = sorted(scored, key=lambda each: (-(each.mean or 0.0), each.learning_rate_scale))[: how.finalists]
+        found += [cell.at_rate(each.learning_rate_scale) for each in best]
+    return frozenset(found)
+
+
 def _chosen(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> dict[Cell, Tuned]:
-    """Return what was chosen for each tuned cell, from the file that says so, which is written the first time."""
+    """Return what was chosen for each tuned cell: of candidates with all runs the best mean, of equals the least."""
+    how = hypothesis.design.tuning
+    assert how is not None
+    found: dict[Cell, Tuned] = {}
+    for cell, said in _kept(bench, hypothesis, runs).items():
+        whole = [each for each in said.tried if each.runs == how.seeds and each.mean is not None]
+        best = max(whole, key=lambda each: (each.mean or 0.0, -each.learning_rate_scale), default=None)
+        found[cell] = said.model_copy(update={"learning_rate_scale": best and best.learning_rate_scale})
+    return found
+
+
+def _kept(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> dict[Cell, Tuned]:
+    """Return what the candidates of each tuned cell scored, from the file that says so, written the first time."""
     cells = hypothesis.tuned(bench.protocol.given)
     manifests = {run.id: bench.run_job(run).manifest() for run in runs.runs}
     files = {run_id: found["files"] if found else None for run_id, found in manifests.items()}
@@ -59,7 +94,7 @@ def _chosen(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> dict[Cell, Tu
     kept = read_json(path)
     if kept is None:
         scores = _scores(bench, runs.runs)
-        kept = [_best(hypothesis, cell, runs.runs, scores).model_dump(mode="json") for cell in cells]
+        kept = [_tried(hypothesis, cell, runs.runs, scores).model_dump(mode="json") for cell in cells]
         create_json(path, kept)
     return dict(zip(cells, (Tuned.model_validate(each, strict=False) for each in kept), strict=True))
 
@@ -78,14 +113,12 @@ def _scores(bench: Bench, runs: Sequence[PlannedRun]) -> dict[str, float]:
     return {run_id: float(score) for run_id, score in query(bench.store, sql, [ids])[1] if run_id not in left_out}
 
 
-def _best(hypothesis: Hypothesis, cell: Cell, runs: Sequence[PlannedRun], scores: Mapping[str, float]) -> Tuned:
-    """Return the candidate with the best mean score among those of which every run has one; the smallest of equals."""
+def _tried(hypothesis: Hypothesis, cell: Cell, runs: Sequence[PlannedRun], scores: Mapping[str, float]) -> Tuned:
+    """Return what the candidates of a cell scored; which of them is chosen is not said yet."""
     how = hypothesis.design.tuning
     assert how is not None
     tried: list[Tried] = []
     for scale in how.learning_rate_scales:
         found = [scores[run.id] for run in runs if run.cell == cell.at_rate(scale) and run.id in scores]
         tried.append(Tried(learning_rate_scale=scale, runs=len(found), mean=sum(found) / len(found) if found else None))
-    whole = [each for each in tried if each.runs == how.seeds and each.mean is not None]
-    best = max(whole, key=lambda each: (each.mean or 0.0, -each.learning_rate_scale), default=None)
-    return Tuned(arm=cell.slug(), learning_rate_scale=best and best.learning_rate_scale, tried=tuple(tried))
+    return Tuned(arm=cell.slug(), learning_rate_scale=None, tried=tuple(tried))

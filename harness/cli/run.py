@@ -3,7 +3,8 @@
 import click
 
 from harness.campaign.bench import Bench
-from harness.campaign.foreseen import needed, tunings
+from harness.campaign.execution import Progress
+from harness.campaign.foreseen import needed, unfinished_tunings
 from harness.cli.campaign import FAILED, asked, execute, tell_failures
 from harness.cli.session import (
     Session,
@@ -14,7 +15,7 @@ from harness.cli.session import (
     protocol_option,
     workers_option,
 )
-from harness.plan import union
+from harness.plan import RunSet, union
 
 
 @click.command()
@@ -38,8 +39,11 @@ def command(
     hypotheses, bases = asked(bench, names), bench.bases(models) if models else None
     bench.check_bases(hypotheses, bench.planned_bases(models) if models else None)
     bench.register_shelf()  # before planning: a registration decides the seeds
-    tuning = union(list(tunings(bench, hypotheses, bases)))
-    progress = execute(session, bench, tuning, workers, "to tune by")
+    progress: list[Progress] = []
+    tuning = RunSet((), ())
+    while (open_ones := unfinished_tunings(bench, hypotheses, bases)).runs:
+        progress += execute(session, bench, open_ones, workers, "to tune by")
+        tuning = union([tuning, open_ones])
     own = needed(bench, hypotheses, bases)
     progress += execute(session, bench, own, workers)
     tell_failures(bench.failed)

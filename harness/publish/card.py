@@ -53,7 +53,11 @@ def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
 
 def _tuned(said: Tuned) -> str:
     """Return the rate that was chosen for an arm, and the validation accuracies that it was chosen from."""
-    tried = ", ".join(f"x{each.learning_rate_scale:g} {short(each.mean)}" for each in said.tried)
+    most = max(each.runs for each in said.tried)
+    tried = ", ".join(
+        f"x{each.learning_rate_scale:g} {short(each.mean)}" + (" in one run" if each.runs == 1 < most else "")
+        for each in said.tried
+    )
     if said.learning_rate_scale is None:
         return f"{said.arm}: none chosen ({tried})"
     ends = (said.tried[0].learning_rate_scale, said.tried[-1].learning_rate_scale)

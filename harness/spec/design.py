@@ -57,13 +57,15 @@ class Bases(Declared):
 class Tuning(Declared):
     """How the learning rate of each tuned arm is chosen, on every base anew.
 
-    Each candidate, a multiple of the protocol's rate, is tried with `seeds` seeds that no verdict uses; the one with
-    the best mean accuracy on the validation split is taken, of equal ones the smallest. Every arm has the same
-    candidates and seeds, so that none is tuned harder than another.
+    Each candidate, a multiple of the protocol's rate, is tried with one seed that no verdict uses; the `finalists` best
+    by accuracy on the validation split are tried with all `seeds`, and the one with the best mean is taken, of equal
+    ones the smallest. That is one round of successive halving (Karnin, Koren and Somekh 2013, ICML). Every arm has the
+    same candidates and as many runs, so that none is tuned harder than another.
     """
 
     learning_rate_scales: Annotated[tuple[PositiveFloat, ...], Field(min_length=2, max_length=32)]
     seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    finalists: Annotated[int, Field(ge=1, le=32)] = 2
 
     @model_validator(mode="after")
     def _in_order(self) -> "Tuning":
