@@ -4,10 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: verdict test calibration check format wheel clean
+.PHONY: verdict catalogue test calibration check format wheel clean
 
 verdict: $(VENV)/.installed
 	$(BIN)/harness test rank-collapse
+
+catalogue: $(VENV)/.installed
+	$(BIN)/harness test --all
+	$(BIN)/harness catalogue --into README.md
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

@@ -28,6 +28,7 @@ COMMANDS = {
     "frontier": "Search the rate at which runs begin to collapse, by rank.",
     "status": "Show what is done, what is at work, what failed.",
     "verdict": "Show stored verdicts; computes nothing.",
+    "catalogue": "What all claims came to, and what it took, as a table.",
     "report": "Write the appendix table of stored verdicts.",
     "spectra": "Singular-value spectra of any adapter, checkpoint or run.",
     "runs": "The runs of the store: list, show, exclude.",

@@ -31,7 +31,8 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--all", "every", is_flag=True, help="Test every claim that this protocol can ask.")
 @protocol_option
 @models_option
 @workers_option
@@ -44,6 +45,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 def command(
     session: Session,
     names: tuple[str, ...],
+    every: bool,
     protocol: str | None,
     models: tuple[str, ...],
     workers: int | None,
@@ -57,8 +59,10 @@ def command(
     Runs come look by look, until every prediction is settled. What exists is not run again: repeating the command
     resumes, and a finished one only prints. --models also takes the names of adopted tables (`harness runs import`).
     """
+    if bool(names) == every:
+        raise click.UsageError("name the claims to test, or say --all.")
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
-    claims = asked(bench, names)
+    claims = _askable(session, bench) if every else asked(bench, names)
     hypotheses = claims if no_rivals else with_rivals(bench, claims)
     bases, tables = named_models(session, bench, models)
     if bases != ():
@@ -86,6 +90,16 @@ def command(
     stage = {"verdicts": said, "rivals": others, "executed": executed, "failed": bench.failed}
     session.emit(stage, cards or "no verdict: no base was made")
     return _status(session, asked_for, bench, gate=gate)
+
+
+def _askable(session: Session, bench: Bench) -> dict[str, Hypothesis]:
+    """Return every hypothesis that can be asked under the protocol; say which cannot, and why."""
+    from harness.campaign.catalogue import askable
+
+    found, left_out = askable(bench, bench.shelf.names("hypotheses"))
+    for name, why in left_out.items():
+        session.note(f"left out: {name} ({why})")
+    return found
 
 
 def _look_by_look(
