@@ -47,6 +47,11 @@ class Aligned:
     quantities: tuple[Quantity, ...]
 
     @property
+    def least(self) -> Quantity:
+        """The quantity of the smallest spread, which is picked after seeing all."""
+        return min(self.quantities, key=lambda quantity: quantity.spread.octaves)
+
+    @property
     def better(self) -> Better:
         """Which of norm and rate is shown to line the arms up better: all of the ratio's interval is on its side."""
         norm = next(quantity for quantity in self.quantities if quantity.name == NORM)
@@ -82,7 +87,11 @@ def _aligned(group: str, arms: Sequence[Searched]) -> Aligned:
 
 
 def _quantities(arms: Sequence[Searched], octaves: Floats) -> Mapping[str, Floats]:
-    """Return log2 of every candidate at these rates, both (..., n_arms)."""
+    """Return log2 of every candidate at these rates, both (..., n_arms); alpha is the multiplier times the rank.
+
+    The last one is constant where the product of what both factors of the update have moved decides: it is (alpha / r)
+    times r directions that agree, each of the size of the rate squared.
+    """
     multipliers = np.log2([one.arm.multiplier for one in arms])
     ranks = np.log2([one.arm.rank for one in arms])
     norms = np.stack([one.log2_norm(octaves[..., i]) for i, one in enumerate(arms)], axis=-1)
@@ -91,4 +100,5 @@ def _quantities(arms: Sequence[Searched], octaves: Floats) -> Mapping[str, Float
         NORM: norms,
         "learning rate x alpha / r": octaves + multipliers,
         "learning rate x alpha / sqrt(r)": octaves + multipliers + ranks / 2,
+        "learning rate x sqrt(alpha)": octaves + (multipliers + ranks) / 2,
     }

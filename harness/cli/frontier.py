@@ -174,7 +174,7 @@ def _json(found: "Frontier", groups: "tuple[Aligned, ...]") -> dict[str, Any]:
         "arms": [_arm(found, one) for one in found.searched],
         "runs": found.runs,
         "grid": found.grid,
-        "aligned": [{**asdict(group), "better": group.better} for group in groups],
+        "aligned": [{**asdict(group), "better": group.better, "least": group.least.name} for group in groups],
     }
 
 

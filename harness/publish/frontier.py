@@ -101,7 +101,7 @@ def _groups(frontier: Frontier, groups: Sequence[Aligned]) -> Iterator[str]:
             spread = f"{short(quantity.spread.octaves):>16}{short(quantity.spread.noise):>8}"
             fits = "fits" if quantity.fits else "does not fit"
             yield f"  {quantity.name:<32}{spread}  {_ratio(quantity):<20}{fits}"
-        yield from textwrap.wrap(_reading(group), WIDTH)
+        yield from textwrap.wrap(f"{_reading(group)} {_least(group)}", WIDTH)
 
 
 def _ratio(quantity: Quantity) -> str:
@@ -109,6 +109,12 @@ def _ratio(quantity: Quantity) -> str:
         return "1"
     said = quantity.to_rate
     return f"{short(said.value)} [{short(said.low)}, {short(said.high)}]"
+
+
+def _least(group: Aligned) -> str:
+    """Return which quantity has the smallest spread, and that it was picked for it."""
+    fits = "one value fits" if group.least.fits else "no one value fits"
+    return f"Smallest spread, picked after seeing all {len(group.quantities)}: {group.least.name} ({fits})."
 
 
 def _reading(group: Aligned) -> str:

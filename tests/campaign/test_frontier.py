@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from harness.campaign import execution
@@ -103,6 +104,10 @@ def test_every_arm_finds_its_rate_and_the_norm_lines_them_up(made: "Made", scrip
     assert by_name[RATE].to_rate.value == 1
     # here rate x multiplier x sqrt(rank) is constant: over ranks 8, 32, 128 an octave a step is left without the root
     assert by_name["learning rate x alpha / sqrt(r)"].spread.octaves < 0.25
+    assert groups[0].least.name in (NORM, "learning rate x alpha / sqrt(r)")
+    # with rate x multiplier x sqrt(rank) constant, rate x sqrt(multiplier x rank) goes as multiplier ** -1/2
+    left = [-0.5 * np.log2(one.arm.multiplier) for one in frontier.searched]
+    assert by_name["learning rate x sqrt(alpha)"].spread.octaves == pytest.approx(np.std(left, ddof=1), abs=0.25)
     assert by_name["learning rate x alpha / r"].spread.octaves == pytest.approx(0.894, abs=0.25)
     assert {q.name: q for q in groups[1].quantities}[RATE].spread.octaves == pytest.approx(1, abs=0.25)
 
