@@ -27,6 +27,8 @@ def command(session: Session, names: tuple[str, ...], protocol: str | None, into
     from harness.publish.catalogue import table
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    for name in names:
+        session.shelf.path("hypotheses", name)  # an unknown one is a mistake, not a claim that cannot be asked
     found = catalogue(bench, tuple(dict.fromkeys(names)) or bench.shelf.names("hypotheses"))
     if into is not None:
         try:
