@@ -49,14 +49,22 @@ class Beside:
         return tuple(said.rival.hypothesis for said in self.rivals if said.outcome is Outcome.SUPPORTED)
 
 
-def with_rivals(bench: Bench, hypotheses: Mapping[str, Hypothesis]) -> dict[str, Hypothesis]:
+def with_rivals(bench: Bench, hypotheses: Mapping[str, Hypothesis]) -> tuple[dict[str, Hypothesis], dict[str, str]]:
     """Return the hypotheses and, after them, the rivals of each that are not among them; theirs are not followed.
+
+    Beside them, the rivals that cannot be asked under the bench's protocol, with the first reason.
 
     Raises:
         DeclarationError: a rival that is not declared, or that has mistakes of its own.
     """
     wanted = dict.fromkeys(rival.hypothesis for said in hypotheses.values() for rival in said.rivals)
-    return dict(hypotheses) | bench.hypotheses([name for name in wanted if name not in hypotheses])
+    found, left_out = dict(hypotheses), dict[str, str]()
+    for name in wanted:
+        if name not in found and (misfits := bench.misfits(name, bench.shelf.hypothesis(name))):
+            left_out[name] = misfits[0]
+        elif name not in found:
+            found |= bench.hypotheses([name])
+    return found, left_out
 
 
 def beside(bench: Bench, verdict: Verdict, verdicts: Sequence[Verdict]) -> Beside:

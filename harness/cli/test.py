@@ -63,7 +63,9 @@ def command(
         raise click.UsageError("name the claims to test, or say --all.")
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
     claims = _askable(session, bench) if every else asked(bench, names)
-    hypotheses = claims if no_rivals else with_rivals(bench, claims)
+    hypotheses, left_out = (claims, {}) if no_rivals else with_rivals(bench, claims)
+    for name, why in left_out.items():
+        session.note(f"rival left out: {name} ({why})")
     bases, tables = named_models(session, bench, models)
     if bases != ():
         bench.check_bases(hypotheses, bases)

@@ -63,6 +63,10 @@ class Shelf:
         known = ", ".join(self.names(kind)) or "none"
         raise DeclarationError([f"{name!r} is not declared in {kind}/. Known here: {known}."])
 
+    def is_own(self, kind: Kind, name: str) -> bool:
+        """Return whether the declaration of that name is the project's own, not a shipped one that it merely sees."""
+        return self.path(kind, name).is_relative_to(self.folders[0])
+
     def measures(self) -> dict[str, MeasureHead]:
         """Return what each measure's first line states; raise DeclarationError with every file whose line does not."""
         heads = self._heads()

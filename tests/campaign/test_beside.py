@@ -56,8 +56,20 @@ def verdicts(made: "Made", *names: str) -> list[Any]:
 def test_a_claims_rivals_are_tested_with_it_and_theirs_are_not(rivalled: "Made") -> None:
     rivalled.declare("hypotheses/rate.yaml", RATE + "rivals: [{hypothesis: rank-collapse, explains: the rank}]\n")
     bench = rivalled.bench()
-    assert list(with_rivals(bench, bench.hypotheses(["live"]))) == ["live", "rate"]
-    assert list(with_rivals(bench, bench.hypotheses(["rate", "live"]))) == ["rate", "live", "rank-collapse"]
+    assert list(with_rivals(bench, bench.hypotheses(["live"]))[0]) == ["live", "rate"]
+    assert list(with_rivals(bench, bench.hypotheses(["rate", "live"]))[0]) == ["rate", "live", "rank-collapse"]
+
+
+def test_a_rival_that_the_protocol_cannot_ask_is_left_out_with_the_reason(rivalled: "Made") -> None:
+    """A claim is not kept from its test by what somebody else's protocol would have to provide."""
+    rivalled.declare("hypotheses/rate.yaml", RATE.replace("{rank: [8], ", "{rank: [8], checkpoint: [cold], "))
+    bench = rivalled.bench()
+    found, left_out = with_rivals(bench, bench.hypotheses(["live"]))
+    assert list(found) == ["live"]
+    assert "no base has a checkpoint 'cold'" in left_out["rate"]
+    rivalled.declare("hypotheses/rate.yaml", RATE.replace("claim:", "clam:", 1))
+    with pytest.raises(DeclarationError, match="clam"):
+        with_rivals(rivalled.bench(), bench.hypotheses(["live"]))
 
 
 def test_a_card_tells_what_stands_beside_the_rivals(rivalled: "Made") -> None:

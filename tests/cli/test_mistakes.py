@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.spec.shelf import shipped
+
 if TYPE_CHECKING:
     from tests.conftest import Made
 
@@ -38,7 +40,7 @@ Call = Callable[..., Any]
         (["test", "live", "--models", "gpt"], "protocol bench declares no base 'gpt'. Bases there: llama, qwen."),
         (["test", "live", "--workers", "0"], "'--workers'"),
         (["test", "live", "--frobnicate"], "No such option"),
-        (["test"], "Missing argument"),
+        (["test"], "name the claims to test, or say --all"),
         (["frobnicate"], "No such command"),
         (["-C", "nowhere", "list"], "nowhere is no folder."),
         (["--store", "pyproject.toml", "status"], "pyproject.toml is no folder."),
@@ -115,7 +117,7 @@ def test_validate_tells_every_mistake_of_every_file(harness: Call, made: "Made")
     }
     assert len([line for line in lines if line.startswith("hypotheses/one.yaml")]) == 2
     assert any(line.startswith("'Three' is no name of a file in hypotheses/") for line in lines)
-    assert harness("validate").out.splitlines() == lines
+    assert harness("validate").out.splitlines() == [*lines, *said.json["warnings"]]
     assert harness("validate", "hypotheses/live.yaml", "runs/bench.yaml").out == "2 declarations, no mistake\n"
     only = harness("validate", "hypotheses/one.yaml", "hypotheses/live.yaml", "--json")
     assert (only.code, only.json["files"], len(only.json["mistakes"])) == (2, 2, 2)
@@ -227,6 +229,7 @@ def test_whoever_stops_reading_does_not_change_the_exit_code(made: "Made") -> No
 
 LOADED = """
 import json, sys
+from harness.spec.shelf import shipped
 from harness.cli.main import status
 heavy = {"torch", "transformers", "trl", "peft", "datasets", "scipy", "statsmodels", "pingouin", "numpy", "duckdb"}
 for line in sys.argv[1:]:
@@ -255,3 +258,18 @@ def test_light_commands_load_nothing_heavy(harness: Call, made: "Made") -> None:
     done = subprocess.run(command, cwd=made.root, capture_output=True, text=True, check=True)
     lines = [line.removeprefix("loaded ") for line in done.stdout.splitlines() if line.startswith("loaded ")]
     assert [json.loads(line) for line in lines] == [[command, 0, []] for command in LIGHT]
+
+
+def test_a_shipped_claim_that_this_protocol_cannot_ask_is_no_mistake_of_the_project(
+    harness: Call, made: "Made"
+) -> None:
+    said = harness("validate", "--json").json
+    assert said["mistakes"] == []
+    (told,) = [line for line in said["warnings"] if "failure-to-launch" in line]
+    assert "no base has a checkpoint 'cold'" in told
+    assert told.endswith("(a shipped claim, which this project need not ask)")
+    own = (shipped() / "hypotheses" / "failure-to-launch.yaml").read_text()
+    made.declare("hypotheses/failure-to-launch.yaml", own)
+    again = harness("validate")
+    assert again.code == 2
+    assert "no base has a checkpoint 'cold'" in again.out
