@@ -47,10 +47,10 @@ class Core:
 
     core: torch.Tensor
     """R_B R_A^T, multiplier apart, of the terms in use."""
-    left: torch.Tensor
-    """B of the terms in use, float64, the largest term first."""
+    order: torch.Tensor
+    """Which terms are in use, those that are not zero, the largest first."""
     right: torch.Tensor
-    """R_A."""
+    """R_A of these terms."""
     rounding: float
     """Absolute error of a value, multiplier apart."""
     relative: float
@@ -107,18 +107,16 @@ class LowRank:
     @torch.no_grad()
     def core(self) -> Core:
         """Return the core of the terms b_j a_j that are not zero, in descending order of size."""
-        order = self._in_use()
-        b, a = self.b_mr.double()[:, order], self.a_rn.double()[order]
-        upper_b, upper_a = triangle(b), triangle(a.T)
-        rounding = ROUNDING * float((_lengths(b) * _lengths(a.T)).sum())
-        relative = ROUNDING * _condition(upper_b, _lengths(b)) * _condition(upper_a, _lengths(a.T))
-        return Core(upper_b @ upper_a.T, b, upper_a, rounding, relative)
-
-    def _in_use(self) -> torch.Tensor:
-        """Return which terms b_j a_j are not zero, the largest first."""
-        b, a = self.b_mr.abs().amax(0), self.a_rn.abs().amax(1)
-        size = b.double().log() + a.double().log()  # whose product may underflow
-        return size.argsort(descending=True, stable=True)[: int(size.isfinite().sum())]
+        uppers_2rr = torch.stack([_square(triangle(x)) for x in (self.b_mr, self.a_rn.T)])
+        lengths_2r = _lengths(uppers_2rr)  # those of the factors' own columns
+        size = lengths_2r.log().sum(0)  # of products that may underflow
+        order = size.argsort(descending=True, stable=True)[: int(size.isfinite().sum())]
+        # QR is backward stable column by column, so the small triangles are put in order as well as the factors were.
+        uppers_2kk, lengths_2k = torch.linalg.qr(uppers_2rr[:, :, order], mode="r").R, lengths_2r[:, order]
+        rounding = ROUNDING * float(lengths_2k.prod(0).sum())
+        relative = ROUNDING * _conditions(uppers_2kk, lengths_2k)
+        upper_b, upper_a = uppers_2kk
+        return Core(upper_b @ upper_a.T, order, upper_a, rounding, relative)
 
     def times(self, x_nk: torch.Tensor) -> torch.Tensor:
         """Return dW @ x, (rows, k)."""
@@ -132,7 +130,7 @@ class LowRank:
     def directions(self, k: int) -> torch.Tensor:
         """Return the leading left singular vectors, Q_B times those of the core; values of rounding's size are none."""
         found = self.core()
-        q_b, upper_b = torch.linalg.qr(found.left)  # the triangle that goes with this Q, signs included
+        q_b, upper_b = torch.linalg.qr(self.b_mr.double()[:, found.order])  # whose signs go together
         u, sigma, _ = torch.linalg.svd(upper_b @ found.right.T)
         least = 0.0 if found.told else found.rounding
         return q_b @ u[:, : min(k, int((sigma > least).sum()))]
@@ -143,7 +141,8 @@ class LowRank:
 
         In use is what is not zero: of AdaLoRA's directions, those that have not been pruned.
         """
-        rank = len(self._in_use()) or len(self.a_rn)
+        in_use = (self.b_mr.abs().amax(0) > 0) & (self.a_rn.abs().amax(1) > 0).to(self.b_mr.device)
+        rank = int(in_use.sum()) or len(self.a_rn)
         shapes = (self.rows, rank), (rank, self.columns)
         b, a = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
         own, drawn = self.frobenius(), LowRank(b, a).frobenius()
@@ -161,15 +160,29 @@ def _kernel(found: Core, largest: float) -> Kernel:
     return Kernel(DEPENDENT.name, DEPENDENT.bound, min(1.0, found.rounding / (DEPENDENT.bound * largest)))
 
 
-def _lengths(x: torch.Tensor) -> torch.Tensor:
-    """Return the norms of columns none of which is zero, also where their squares would underflow."""
-    largest = x.abs().amax(0)
-    return largest * torch.linalg.norm(x / largest, dim=0)
+def _square(upper: torch.Tensor) -> torch.Tensor:
+    """Return a triangle (at most r, r) with rows of zeros added to make it (r, r)."""
+    short = upper.shape[1] - upper.shape[0]
+    return torch.nn.functional.pad(upper, (0, 0, 0, short)) if short else upper
 
 
-def _condition(upper: torch.Tensor, lengths: torch.Tensor) -> float:
-    """Return the condition of a triangle with columns made of length 1; infinite where they are dependent."""
-    if upper.shape[0] < upper.shape[1]:
-        return math.inf
-    values = torch.linalg.svdvals(upper / lengths).tolist() or [1.0]
-    return values[0] / values[-1] if values[-1] else math.inf
+def _lengths(x_2rr: torch.Tensor) -> torch.Tensor:
+    """Return the norms of columns (2, r), also where their squares would underflow."""
+    largest = x_2rr.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x_2rr.dtype).tiny)
+    return largest[:, 0] * torch.linalg.vector_norm(x_2rr / largest, dim=1)
+
+
+def _conditions(uppers_2kk: torch.Tensor, lengths_2k: torch.Tensor) -> float:
+    """Return a bound of the product of both conditions, columns made of length 1; infinite where some are dependent.
+
+    The norm of a triangle, as of its inverse, is at most the square root of its 1-norm times its infinity norm: for
+    columns that are nearly orthogonal a small multiple of it, and cheaper than singular values.
+    """
+    k = lengths_2k.shape[1]
+    if not k:
+        return 1.0
+    scaled = uppers_2kk / lengths_2k[:, None, :]
+    eye = torch.eye(k, dtype=scaled.dtype, device=scaled.device)
+    sizes = torch.stack([scaled, torch.linalg.solve_triangular(scaled, eye, upper=True)]).abs()
+    bound = float((sizes.sum(-1).amax(-1) * sizes.sum(-2).amax(-1)).sqrt().prod())
+    return bound if math.isfinite(bound) else math.inf
