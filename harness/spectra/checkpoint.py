@@ -10,6 +10,8 @@ Not here: what a quantised tensor stands for (8-bit and smaller types hold codes
 """
 
 import json
+import mmap
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,13 +210,17 @@ def _entry(file: Path, start: int, said: dict[str, Any]) -> _Entry:
 
 
 def _read(entry: _Entry) -> torch.Tensor:
-    """Return a tensor of floating-point numbers; raise OSError where the file has become shorter."""
-    stored = torch.empty(entry.end - entry.begin, dtype=torch.uint8)
-    buffer: Any = stored.numpy()  # a buffer, which only Python 3.12 has types for
+    """Return a tensor of floating-point numbers, mapped from its file; raise OSError where that has become shorter."""
+    bytes_in_all, at_page = entry.end - entry.begin, entry.begin % mmap.ALLOCATIONGRANULARITY
     with entry.file.open("rb") as stream:
-        stream.seek(entry.begin)
-        if stream.readinto(buffer) != len(stored):
+        if os.fstat(stream.fileno()).st_size < entry.end:
             raise OSError("ends before the tensor does")
+        if not bytes_in_all:
+            return torch.empty(entry.shape, dtype=getattr(torch, FLOATS[entry.dtype]))
+        start, length = entry.begin - at_page, bytes_in_all + at_page
+        # a private copy on write, because torch warns of memory that it may not write to
+        mapped = mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_COPY, offset=start)
+    stored = torch.frombuffer(mapped, dtype=torch.uint8, offset=at_page, count=bytes_in_all)
     return stored.view(getattr(torch, FLOATS[entry.dtype])).view(entry.shape)
 
 

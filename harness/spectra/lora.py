@@ -11,10 +11,15 @@ too close to dependent for that, errors are relative to the sum of the terms' si
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtri
 
 from harness.spectra.norms import all_finite
 from harness.spectra.spectrum import Kernel, Source, Spectrum, whole
+
+Array = NDArray[np.float64]
 
 CORE = Kernel("lora core", bound=1e-12, floor=0.0)
 """QR of both factors and SVD of their core, float64: 1e-15 measured against 60 digits, sizes from 1 to 1e-8. The bound
@@ -25,6 +30,8 @@ ROUNDING = 16 * torch.finfo(torch.float64).eps
 """Error of a core in units of the sum of its terms' sizes, and of a value in units of itself and both conditions: a
 seventh of it measured."""
 
+SMALLEST = 1e-280
+"""Sums of squares below it may have lost what underflowed."""
 BLOCK = 65_536
 """Entries of a block of rows: 512 KiB in float64."""
 
@@ -47,7 +54,7 @@ class Core:
 
     core: torch.Tensor
     """R_B R_A^T, multiplier apart, of the terms in use."""
-    order: torch.Tensor
+    order: NDArray[np.intp]
     """Which terms are in use, those that are not zero, the largest first."""
     right: torch.Tensor
     """R_A of these terms."""
@@ -99,22 +106,24 @@ class LowRank:
     def spectrum(self) -> Spectrum:
         """Return all singular values, min(rank, rows, columns) of them."""
         found = self.core()
-        sigma = torch.zeros(min(self.rows, self.columns, len(self.a_rn)), dtype=torch.float64)
-        values = torch.linalg.svdvals(found.core)[: len(sigma)]
-        sigma[: len(values)] = values
-        return whole(self.rows, self.columns, abs(self.multiplier) * sigma, _kernel(found, float(sigma[:1].sum())))
+        sigma = np.zeros(min(self.rows, self.columns, self.a_rn.shape[0]))
+        values = torch.linalg.svdvals(found.core).numpy()[: sigma.size]
+        sigma[: values.size] = values
+        kernel = _kernel(found, float(values[0]) if values.size else 0.0)
+        return whole(self.rows, self.columns, torch.from_numpy(abs(self.multiplier) * sigma), kernel)
 
-    @torch.no_grad()
     def core(self) -> Core:
         """Return the core of the terms b_j a_j that are not zero, in descending order of size."""
-        uppers_2rr = torch.stack([_square(triangle(x)) for x in (self.b_mr, self.a_rn.T)])
+        uppers_2rr = np.stack([_square(triangle(x.detach()).cpu().numpy()) for x in (self.b_mr, self.a_rn.T)])
         lengths_2r = _lengths(uppers_2rr)  # those of the factors' own columns
-        size = lengths_2r.log().sum(0)  # of products that may underflow
-        order = size.argsort(descending=True, stable=True)[: int(size.isfinite().sum())]
+        with np.errstate(divide="ignore"):
+            size = np.log(lengths_2r).sum(0)  # of products that may underflow
+        order = (-size).argsort(kind="stable")[: np.count_nonzero(lengths_2r.min(0))]
         # QR is backward stable column by column, so the small triangles are put in order as well as the factors were.
-        uppers_2kk, lengths_2k = torch.linalg.qr(uppers_2rr[:, :, order], mode="r").R, lengths_2r[:, order]
+        uppers_2kk = torch.linalg.qr(torch.from_numpy(uppers_2rr[:, :, order]), mode="r").R
+        lengths_2k = lengths_2r[:, order]
         rounding = ROUNDING * float(lengths_2k.prod(0).sum())
-        relative = ROUNDING * _conditions(uppers_2kk, lengths_2k)
+        relative = ROUNDING * _conditions(uppers_2kk.numpy(), lengths_2k)
         upper_b, upper_a = uppers_2kk
         return Core(upper_b @ upper_a.T, order, upper_a, rounding, relative)
 
@@ -160,29 +169,34 @@ def _kernel(found: Core, largest: float) -> Kernel:
     return Kernel(DEPENDENT.name, DEPENDENT.bound, min(1.0, found.rounding / (DEPENDENT.bound * largest)))
 
 
-def _square(upper: torch.Tensor) -> torch.Tensor:
+def _square(upper: Array) -> Array:
     """Return a triangle (at most r, r) with rows of zeros added to make it (r, r)."""
     short = upper.shape[1] - upper.shape[0]
-    return torch.nn.functional.pad(upper, (0, 0, 0, short)) if short else upper
+    return np.pad(upper, ((0, short), (0, 0))) if short else upper
 
 
-def _lengths(x_2rr: torch.Tensor) -> torch.Tensor:
+def _lengths(x_2rr: Array) -> Array:
     """Return the norms of columns (2, r), also where their squares would underflow."""
-    largest = x_2rr.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x_2rr.dtype).tiny)
-    return largest[:, 0] * torch.linalg.vector_norm(x_2rr / largest, dim=1)
+    squares = np.einsum("bij,bij->bj", x_2rr, x_2rr)
+    if squares.size and squares.min() > SMALLEST and squares.max() < math.inf:
+        return np.sqrt(squares)
+    largest = np.abs(x_2rr).max(1, keepdims=True)
+    share = x_2rr / np.where(largest, largest, 1.0)
+    return largest[:, 0] * np.sqrt(np.einsum("bij,bij->bj", share, share))
 
 
-def _conditions(uppers_2kk: torch.Tensor, lengths_2k: torch.Tensor) -> float:
+def _conditions(uppers_2kk: Array, lengths_2k: Array) -> float:
     """Return a bound of the product of both conditions, columns made of length 1; infinite where some are dependent.
 
     The norm of a triangle, as of its inverse, is at most the square root of its 1-norm times its infinity norm: for
     columns that are nearly orthogonal a small multiple of it, and cheaper than singular values.
     """
-    k = lengths_2k.shape[1]
-    if not k:
+    if not lengths_2k.size:
         return 1.0
-    scaled = uppers_2kk / lengths_2k[:, None, :]
-    eye = torch.eye(k, dtype=scaled.dtype, device=scaled.device)
-    sizes = torch.stack([scaled, torch.linalg.solve_triangular(scaled, eye, upper=True)]).abs()
-    bound = float((sizes.sum(-1).amax(-1) * sizes.sum(-2).amax(-1)).sqrt().prod())
+    scaled = uppers_2kk / lengths_2k[:, None]
+    inverses = [dtrtri(upper) for upper in scaled]
+    if any(singular for _, singular in inverses):
+        return math.inf
+    sizes = np.abs([*scaled, *(inverse for inverse, _ in inverses)])
+    bound = math.sqrt((sizes.sum(1).max(1) * sizes.sum(2).max(1)).prod())
     return bound if math.isfinite(bound) else math.inf
