@@ -212,14 +212,16 @@ def _entry(file: Path, start: int, said: dict[str, Any]) -> _Entry:
 def _read(entry: _Entry) -> torch.Tensor:
     """Return a tensor of floating-point numbers, mapped from its file; raise OSError where that has become shorter."""
     bytes_in_all, at_page = entry.end - entry.begin, entry.begin % mmap.ALLOCATIONGRANULARITY
-    with entry.file.open("rb") as stream:
-        if os.fstat(stream.fileno()).st_size < entry.end:
+    if not bytes_in_all:
+        return torch.empty(entry.shape, dtype=getattr(torch, FLOATS[entry.dtype]))
+    file = os.open(entry.file, os.O_RDONLY)
+    try:
+        if os.fstat(file).st_size < entry.end:
             raise OSError("ends before the tensor does")
-        if not bytes_in_all:
-            return torch.empty(entry.shape, dtype=getattr(torch, FLOATS[entry.dtype]))
-        start, length = entry.begin - at_page, bytes_in_all + at_page
         # a private copy on write, because torch warns of memory that it may not write to
-        mapped = mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_COPY, offset=start)
+        mapped = mmap.mmap(file, bytes_in_all + at_page, access=mmap.ACCESS_COPY, offset=entry.begin - at_page)
+    finally:
+        os.close(file)
     stored = torch.frombuffer(mapped, dtype=torch.uint8, offset=at_page, count=bytes_in_all)
     return stored.view(getattr(torch, FLOATS[entry.dtype])).view(entry.shape)
 

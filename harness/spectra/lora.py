@@ -34,6 +34,8 @@ SMALLEST = 1e-280
 """Sums of squares below it may have lost what underflowed."""
 BLOCK = 65_536
 """Entries of a block of rows: 512 KiB in float64."""
+NARROW, SHORT = 16, 512
+"""Of at most so many columns, blocks are cut into pieces of so many rows, 64 KiB, which are decomposed together."""
 
 
 def triangle(x_nr: torch.Tensor) -> torch.Tensor:
@@ -42,10 +44,14 @@ def triangle(x_nr: torch.Tensor) -> torch.Tensor:
     The triangles of the blocks are stacked and decomposed in turn (TSQR; Demmel, Grigori, Hoemmen and Langou 2012, SIAM
     J. Sci. Comput. 34:A206), as stable as one QR of the whole, in blocks that stay in the cache.
     """
-    rows = max(16 * x_nr.shape[1], BLOCK // max(1, x_nr.shape[1]))
-    if len(x_nr) <= rows:
+    n, r = x_nr.shape
+    rows = max(16 * r, BLOCK // max(1, r))
+    if n > rows:
+        return triangle(torch.cat([triangle(block) for block in x_nr.split(rows)]))
+    if r > NARROW or n < 2 * SHORT or n % SHORT:
         return torch.linalg.qr(x_nr.double(), mode="r").R
-    return triangle(torch.cat([torch.linalg.qr(block.double(), mode="r").R for block in x_nr.split(rows)]))
+    column_major = x_nr.double().T.reshape(r, -1, SHORT).permute(1, 2, 0)
+    return torch.linalg.qr(torch.linalg.qr(column_major, mode="r").R.reshape(-1, r), mode="r").R
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,6 @@ class LowRank:
         """Precision of the stored factors."""
         return str(self.b_mr.dtype).removeprefix("torch.")
 
-    @torch.no_grad()
     def spectrum(self) -> Spectrum:
         """Return all singular values, min(rank, rows, columns) of them."""
         found = self.core()
