@@ -1,4 +1,4 @@
--- one row per (run, step); mean reward of the completions of the last five updates, of all if fewer (GRPO), 0 to 1
+-- one row per (GRPO run, step); mean reward of the completions of the last five updates, of all if fewer, 0 to 1
 SELECT run_id, step, value
 FROM (
     SELECT run_id, step, avg(reward) OVER five AS value, count(reward) OVER five AS logged

@@ -1,14 +1,15 @@
-"""The mistake of asking for a measure after an update at which runs keep no value of it.
+"""The mistake of asking for a measure that runs keep no value of: of their algorithm, or after the update named.
 
-A measure says in its first line after which updates it has one; the protocol says after which a spectrum is kept, and
-an arm how many updates its runs make. Nothing is known of a measure that says less than is so: one whose line says
-`(run, step)` and that reads spectra nevertheless is not refused here, and its runs then have no value.
+A measure says in its first line whether runs of one algorithm alone have it, and after which updates; the protocol says
+after which a spectrum is kept, and an arm its algorithm and how many updates its runs make. Nothing is known of a
+measure that says less than is so: one whose line says `(run, step)` and that reads spectra or rewards nevertheless is
+not refused here, and its runs then have no value.
 """
 
 from collections.abc import Mapping
 
 from harness.plan import misfit, updates_of
-from harness.spec import Prediction, Protocol
+from harness.spec import Cell, Prediction, Protocol
 from harness.spec.measure import MeasureHead, Steps, head_of, split
 
 WHY = {
@@ -23,23 +24,44 @@ MOST = 4
 def unkept(prediction: Prediction, protocol: Protocol, heads: Mapping[str, MeasureHead]) -> str:
     """Return why runs of a prediction have no value of its measure, with the remedy; empty where all have one.
 
-    Arms that the protocol cannot run are left out; a measure without @STEP or of the user's own code is never refused.
+    Arms that the protocol cannot run are left out; a measure of the user's own code is never refused.
     """
     measure = getattr(prediction, "measure", "")
     step, head = split(measure)[1], head_of(heads, measure)
     cells = {arm: cell for arm, cell in prediction.cells(protocol.given).items() if not misfit(cell, protocol)}
-    if step is None or head is None or not cells:
+    if head is None or not cells:
         return ""
+    if why := _of_another_algorithm(measure, head, cells):
+        return why
+    return "" if step is None else _at_another_update(measure, head, step, cells, protocol)
+
+
+def _of_another_algorithm(measure: str, head: MeasureHead, cells: Mapping[str, Cell]) -> str:
+    lacking = [f"{arm} ({cell.algorithm.upper()})" for arm, cell in cells.items() if cell.algorithm != head.algorithm]
+    if head.algorithm is None or not lacking:
+        return ""
+    own = head.algorithm.upper()
+    remedy = f"Contrast {own} arms alone, or name a measure that every arm has"
+    return f'"{measure}" has no value in {_some(lacking)}: only {own} runs have one. {remedy}.'
+
+
+def _at_another_update(
+    measure: str, head: MeasureHead, step: int, cells: Mapping[str, Cell], protocol: Protocol
+) -> str:
     made = {arm: updates_of(cell, protocol) for arm, cell in cells.items()}
     kept = {arm: head.at.kept(updates, protocol.spectra_at) for arm, updates in made.items()}
     lacking = [f"{arm} ({made[arm]} updates)" for arm, at in kept.items() if step not in at]
     if not lacking:
         return ""
-    more = f" and {len(lacking) - MOST} more" if len(lacking) > MOST else ""
-    what = f'"{measure}" has no value in {", ".join(lacking[:MOST])}{more}: {WHY[head.at]}'
+    what = f'"{measure}" has no value in {_some(lacking)}: {WHY[head.at]}'
     shared = [at for at in next(iter(kept.values())) if all(at in others for others in kept.values())]
     remedy = "Name one of them, or leave" if shared else "Leave"
     return f"{what}. Kept here: {_listed(head.at, shared)}. {remedy} @{step} out for each run's last update."
+
+
+def _some(arms: list[str]) -> str:
+    more = f" and {len(arms) - MOST} more" if len(arms) > MOST else ""
+    return ", ".join(arms[:MOST]) + more
 
 
 def _listed(at: Steps, shared: list[int]) -> str:

@@ -5,6 +5,9 @@ the file's author; that the view keeps it is seen when values are read. A measur
 `stable_rank` means its value at the run's last update, `stable_rank@4` the one at update 4. Its head says at which
 updates there is one: `(run, step)` at every update, `(run, step with spectra)` at those after which a spectrum is kept,
 `(run, last step)` at the last.
+
+What only runs of one algorithm have, its head says where it names the run: `GRPO run`, `(GRPO run, step)`. A reward is
+such a thing, which runs of SFT have none of; a prediction on their rewards is then refused before anything is run.
 """
 
 import re
@@ -12,14 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.spec.cell import Algorithm
 from harness.spec.code import is_code
 
-STEP = r"(?P<step>\(run, (?:step|(?P<spectra>step with spectra)|(?P<last>last step))\))"
+RUN = r"(?:[\w-]+ )?run"
+STEP = rf"(?P<step>\({RUN}, (?:step|(?P<spectra>step with spectra)|(?P<last>last step))\))"
 HEAD = re.compile(
-    rf"--\s*one row per (?:(?:[\w-]+ )?(?P<run>run)|(?P<item>\(run, problem\))|{STEP}|(?P<base>base))"
+    rf"--\s*one row per (?:(?P<run>{RUN})|(?P<item>\({RUN}, problem\))|{STEP}|(?P<base>base))"
     r"\s*;\s*(?P<unit>\S.*)"
 )
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+OF = re.compile(r"\(?(?P<algorithm>grpo|sft) run", re.IGNORECASE)
 AT_STEP = re.compile(r"(?P<name>[^@]+)@(?P<step>0|[1-9][0-9]{0,8})")
 
 
@@ -27,7 +33,7 @@ class Grain(StrEnum):
     """What one row of a measure stands for."""
 
     RUN = "run"
-    """A run, or those of one algorithm ("GRPO run"); columns `run_id`, `value`."""
+    """A run; columns `run_id`, `value`."""
     ITEM = "item"
     """A problem under a run; columns `run_id`, `problem`, `value`."""
     STEP = "step"
@@ -73,6 +79,8 @@ class MeasureHead:
     """Whether values lie from 0 to 1, the scale of accuracy."""
     at: Steps = Steps.EVERY
     """Of a measure of steps: after which updates it has a value."""
+    algorithm: Algorithm | None = None
+    """The algorithm whose runs alone have a value; None where nothing is said of it."""
 
 
 def measure_head(line: str) -> MeasureHead | None:
@@ -83,7 +91,9 @@ def measure_head(line: str) -> MeasureHead | None:
     grain = next(grain for grain in Grain if found[grain.value])
     unit = found["unit"].strip()
     at = Steps.LAST if found["last"] else Steps.SPECTRA if found["spectra"] else Steps.EVERY
-    return MeasureHead(grain, unit, "0 to 1" in unit, at)
+    of = OF.match(found[grain])
+    algorithm: Algorithm | None = None if of is None else "grpo" if of["algorithm"].lower() == "grpo" else "sft"
+    return MeasureHead(grain, unit, "0 to 1" in unit, at, algorithm)
 
 
 def split(measure: str) -> tuple[str, int | None]:

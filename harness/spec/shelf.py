@@ -72,7 +72,7 @@ class Shelf:
         heads = self._heads()
         rule = "the first line does not state grain and unit. Write `-- one row per run; WHAT A VALUE IS, 0 to 1`"
         if unread := [self.shown(self.path("analysis", name)) for name, head in heads.items() if head is None]:
-            others = "or per (run, problem), (run, step), (run, step with spectra), (run, last step) or base."
+            others = "or per GRPO run, (run, problem), (run, step), (run, step with spectra), (run, last step) or base."
             raise DeclarationError([f"{file}:1 SQL: {rule}, {others}" for file in unread])
         return {name: head for name, head in heads.items() if head is not None}
 

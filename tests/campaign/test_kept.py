@@ -1,4 +1,4 @@
-"""A measure at an update at which runs keep no value of it is a mistake, before anything is run."""
+"""A measure that runs of an arm's algorithm have none of, or none at an update, is a mistake before anything is run."""
 
 from typing import TYPE_CHECKING
 
@@ -104,3 +104,40 @@ def test_a_measure_of_ones_own_may_say_at_which_updates_it_has_values(made: "Mad
     assert line.startswith('"mine@4" has no value in a (20 updates), b (20 updates): it is computed after the last')
     made.declare("analysis/mine.sql", "-- one row per (run, step); 0 to 1\nSELECT run_id, 1 AS step, 1 AS value")
     assert told(made, "mine@4", ALIKE, "[]") == []
+
+
+SFT_ARM = "a: {rank: 8}, b: {algorithm: sft, rank: 8}"
+REWARDS = ("reward_at", "reward_at@3", "reward_at@40", "final_reward", "peak_reward", "groups_without_gradient")
+
+
+@pytest.mark.parametrize("measure", REWARDS)
+def test_a_reward_of_an_arm_that_has_none_is_a_mistake(made: "Made", measure: str) -> None:
+    (line,) = told(made, measure, SFT_ARM, "[]")
+    remedy = "Contrast GRPO arms alone, or name a measure that every arm has."
+    assert line == f'"{measure}" has no value in b (SFT): only GRPO runs have one. {remedy}'
+    if measure != "reward_at@40":  # of 20 updates
+        assert told(made, measure, ALIKE, "[]") == []
+
+
+def test_what_runs_of_both_algorithms_have_is_none(made: "Made") -> None:
+    for measure in ("accuracy", "first_update_norm", "stable_rank", "stable_rank@1"):
+        assert told(made, measure, SFT_ARM, "[]") == [], measure
+
+
+@pytest.mark.parametrize("measure", ["final_reward", "reward_at@3"])
+def test_a_contrast_over_both_algorithms_has_no_reward(made: "Made", measure: str) -> None:
+    arms = "a: {rank: 16}, b: {rank: 8}, c: {algorithm: sft, rank: 16}, d: {algorithm: sft, rank: 8}"
+    made.declare("runs/bench.yaml", made.protocol_text)
+    four = SPREAD.replace("MEASURE", measure).replace("ARMS", arms)
+    made.declare("hypotheses/spread.yaml", four.replace("{id: more, kind: min_effect", "{id: more, kind: interaction"))
+    with pytest.raises(DeclarationError, match=r"has no value in c \(SFT\), d \(SFT\): only GRPO runs have one"):
+        made.bench().hypotheses(["spread"])
+
+
+def test_a_measure_of_ones_own_may_be_of_one_algorithm(made: "Made") -> None:
+    for head, arms, lacking in (("SFT run", ALIKE, "a (GRPO), b (GRPO)"), ("(GRPO run, step)", SFT_ARM, "b (SFT)")):
+        made.declare("analysis/mine.sql", f"-- one row per {head}; 0 to 1\nSELECT run_id, 1 AS step, 1 AS value")
+        (line,) = told(made, "mine", arms, "[]")
+        assert line.startswith(f'"mine" has no value in {lacking}: only ')
+    made.declare("analysis/mine.sql", "-- one row per LoRA run; 0 to 1\nSELECT run_id, 1 AS value")
+    assert told(made, "mine", SFT_ARM, "[]") == []

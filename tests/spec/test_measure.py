@@ -9,7 +9,17 @@ from harness.spec.measure import Grain, MeasureHead, Steps, bounded_among, head_
     ("line", "head"),
     [
         ("-- one row per run; a share, 0 to 1\n", MeasureHead(Grain.RUN, "a share, 0 to 1", bounded=True)),
-        ("-- one row per GRPO run; a norm; of dW", MeasureHead(Grain.RUN, "a norm; of dW", bounded=False)),
+        ("-- one row per LoRA run; a norm; of dW", MeasureHead(Grain.RUN, "a norm; of dW", bounded=False)),
+        ("-- one row per GRPO run; a norm", MeasureHead(Grain.RUN, "a norm", bounded=False, algorithm="grpo")),
+        ("-- one row per sft run; a norm", MeasureHead(Grain.RUN, "a norm", bounded=False, algorithm="sft")),
+        (
+            "-- one row per (GRPO run, problem); a norm",
+            MeasureHead(Grain.ITEM, "a norm", bounded=False, algorithm="grpo"),
+        ),
+        (
+            "-- one row per (GRPO run, last step); a norm",
+            MeasureHead(Grain.STEP, "a norm", bounded=False, at=Steps.LAST, algorithm="grpo"),
+        ),
         ("--one row per base ; nats", MeasureHead(Grain.BASE, "nats", bounded=False)),
         ("-- one row per (run, problem); 0 to 1", MeasureHead(Grain.ITEM, "0 to 1", bounded=True)),
         ("-- one row per (run, step); a norm", MeasureHead(Grain.STEP, "a norm", bounded=False, at=Steps.EVERY)),
@@ -33,6 +43,8 @@ def test_a_head_states_grain_and_unit(line: str, head: MeasureHead) -> None:
         "-- one row per run;  ",
         "-- one row per runner; 0 to 1",
         "-- one row per (run, layer); 0 to 1",
+        "-- one row per (GRPO, step); 0 to 1",
+        "-- one row per (a GRPO run, step); 0 to 1",
         "-- one row per (run, first step); 0 to 1",
         "-- one row per (run, last step with spectra); 0 to 1",
         "-- one row per base model; 0 to 1",
