@@ -42,8 +42,10 @@ class _Place:
     path: Path
     commit: str | None = None
     """The commit of a model of the Hub."""
-    base: Path | None = None
+    base: "_Place | None" = None
     """The base that a run started from."""
+    bases: Path | None = None
+    """The singular bases of the matrices there, of a base of the store."""
 
 
 @click.command()
@@ -69,8 +71,9 @@ def command(
 
     try:
         place = _place(session, target)
-        base = _place(session, against).path if against else place.base
-        found = survey(place.path, base, _kept(session), top)
+        origin = _place(session, against) if against else place.base
+        base, bases = (None, None) if origin is None else (origin.path, origin.bases)
+        found = survey(place.path, base, _kept(session), top, bases)
         rows = list(_told(session, found))
     except CheckpointError as error:
         raise click.ClickException(_printable(str(error))) from None
@@ -134,7 +137,16 @@ def _result(session: Session, job: JobDirectory) -> _Place:
             job.verified(name)
     base = JobDirectory(session.store.bases / str(job.spec()["identity"].get("base_id")))
     known = base.path.is_dir() and base.state() is State.COMMITTED
-    return _Place(job.result, None, base.result if known else None)
+    own = _Place(base.result, bases=_bases(base)) if known else None
+    return _Place(job.result, base=own, bases=_bases(job))
+
+
+def _bases(job: JobDirectory) -> Path | None:
+    """Return the file of singular bases that a base keeps; None of a run."""
+    from harness.spectra.basis import BASIS
+
+    manifest: dict[str, Any] = job.manifest() or {}
+    return job.verified(BASIS) if BASIS in manifest["files"] else None
 
 
 def _kept(session: Session) -> "Kept":

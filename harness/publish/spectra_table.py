@@ -71,6 +71,11 @@ def _columns() -> Iterator[Column]:
     yield "alpha", lambda row: row["alpha"]
     yield "ks", lambda row: row["alpha_ks"]
     yield "changed", lambda row: row["changed_share"]
+    yield "overlap", lambda row: row["overlap"]
+    yield "intruders", lambda row: row["intruders"]
+    yield "at .3", lambda row: row["intruder_sweep"][0] if row["intruder_sweep"] else None
+    yield "at .7", lambda row: row["intruder_sweep"][2] if row["intruder_sweep"] else None
+    yield "borderline", lambda row: sum(row["intruders_borderline"]) if row["intruders_borderline"] else None
     yield "eff. (energy)", lambda row: row["effective_rank_energy"]
 
 

@@ -1,7 +1,8 @@
 """The columnar files of a result, one Parquet file a kind, with the grain of its rows and a definition of each column.
 
 Integers are small because there are many; floats are stored as computed. A definition travels in the file, as metadata
-of its column, so that whoever reads the file alone knows what a number means.
+of its column, so that whoever reads the file alone knows what a number means. A column that was added later is missing
+from files written before, whose rows read as null there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,11 @@ class Column:
     """A column of a shard."""
 
     type: str
-    """`int32`, `double`, `string`, `bool` or `list<double>`."""
+    """`int32`, `double`, `string`, `bool`, `list<double>` or `list<int32>`."""
     definition: str
     """What a value is, in one clause, with its unit and source."""
+    added: bool = False
+    """Whether shards from before it was recorded lack it."""
 
 
 EVALUATION = {
@@ -101,7 +104,18 @@ SPECTRUM = {
         "of the first 10 left singular directions of W0 + dW, those whose absolute cosine with every one of W0 is "
         "below 0.5 (Shuttleworth et al. 2024, arXiv 2410.21228)",
     ),
-    "intruders_unsettled": Column("int32", "of those 10 directions, the ones too close to 0.5 to be told"),
+    "intruders_unsettled": Column(
+        "int32", "of those 10 directions, the ones that a truncated basis of W0 leaves open; 0 with a whole one"
+    ),
+    "intruder_sweep": Column(
+        "list<int32>", "the number of intruders at thresholds 0.3, 0.5 and 0.7 in place of 0.5", added=True
+    ),
+    "intruders_borderline": Column(
+        "list<int32>",
+        "of those 10 directions, those whose largest absolute cosine is within 1e-4 of 0.3, 0.5 and 0.7, so that "
+        "rounding may count them or not",
+        added=True,
+    ),
     "relative_norm": Column("double", "||dW||_F / ||W0||_F"),
     "singular_values": Column("list<double>", "descending; of an update as it is added to the weight"),
 }
@@ -116,7 +130,7 @@ def write_shard(folder: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> N
     # Imported by name: 0.2 s that only workers need, of a library without type information.
     pa: Any = import_module("pyarrow")
     types = {"list<double>": pa.list_(pa.float64()), "double": pa.float64(), "string": pa.string(), "bool": pa.bool_()}
-    types["int32"] = pa.int32()
+    types |= {"int32": pa.int32(), "list<int32>": pa.list_(pa.int32())}
     fields = [
         pa.field(name, types[column.type], metadata={"definition": column.definition})
         for name, column in KINDS[kind].items()

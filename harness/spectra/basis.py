@@ -16,6 +16,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+BASIS = "basis.safetensors"
+"""The singular bases of a base's matrices, in its result."""
 DOUBLE = 2048
 """Smaller side up to which the decomposition is computed in float64."""
 

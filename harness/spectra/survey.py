@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.spectra.adapter_folder import NAME, WEIGHTS, AdapterFolder, adapter_folder, holds_adapter
+from harness.spectra.basis import basis_modules, read_basis
 from harness.spectra.changes import changes, shared, unshared
 from harness.spectra.checkpoint import Checkpoint, CheckpointError
-from harness.spectra.dense import Dense
+from harness.spectra.dense import Dense, difference
 from harness.spectra.dora import Dora
 from harness.spectra.frozen import Kept, drawn, frozen_spectra, measured
 from harness.spectra.lanczos import operator_spectrum
+from harness.spectra.place import place
 from harness.spectra.quanta import Quanta
 from harness.spectra.spectrum import Source, Spectrum, blurred
 from harness.spectra.table import Row, row
@@ -33,10 +35,11 @@ class Survey:
     """Raises CheckpointError where the next matrix cannot be read."""
 
 
-def survey(path: Path, base: Path | None, kept: Kept, top: int | None = None) -> Survey:
+def survey(path: Path, base: Path | None, kept: Kept, top: int | None = None, bases: Path | None = None) -> Survey:
     """Look at what lies at `path`; an adapter's base, or the checkpoint to subtract, is `base`.
 
-    `top`: that many leading values only, where the adapter's own factors do not give all of them at no cost.
+    `top`: that many leading values only, where the adapter's own factors do not give all of them at no cost. `bases`:
+    the file of the singular bases of that base's matrices, with which updates have a place in it.
 
     Raises:
         CheckpointError: nothing that can be read.
@@ -44,13 +47,14 @@ def survey(path: Path, base: Path | None, kept: Kept, top: int | None = None) ->
     against = None if base is None else _weights_of(base, base=True)
     if (folder := adapter_folder(path)) is not None:
         adapter = AdapterFolder(folder)
-        return Survey(f"{adapter.called} adapter", adapter.count(), _beside(adapter), _updates(adapter, against, top))
+        rows = _updates(adapter, against, top, bases)
+        return Survey(f"{adapter.called} adapter", adapter.count(), _beside(adapter), rows)
     checkpoint = _weights_of(path)
     if against is None:
         count = len(checkpoint.matrices())
         return Survey("weights", count, _told({NO_MATRIX: _others(checkpoint)}), _weights(checkpoint, kept, top))
     count = len(shared(checkpoint, against))
-    rows = _changes(checkpoint, against, kept, top)
+    rows = _changes(checkpoint, against, kept, top, bases)
     return Survey("weights minus the base's", count, _alone(checkpoint, against), rows)
 
 
@@ -95,13 +99,23 @@ def _told(reasons: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...
     return {reason: names for reason, names in reasons.items() if names}
 
 
-def _updates(adapter: AdapterFolder, base: Checkpoint | None, top: int | None) -> Iterator[Row]:
+def _updates(adapter: AdapterFolder, base: Checkpoint | None, top: int | None, bases: Path | None) -> Iterator[Row]:
     for module, update in adapter.updates(base):
-        if isinstance(update, Dense):
-            found = measured(update.w, top)
-            yield row(module, blurred(found.spectrum, update.error), "update", update.source, update.dtype, found.tail)
-        else:
-            yield row(module, _spectrum(update, top), "update", update.source, update.dtype)
+        yield _update(module, update, top) | _placed(module, update, bases)
+
+
+def _placed(module: str, update: Update, bases: Path | None) -> Row:
+    if bases is None or module not in basis_modules(bases):
+        return {}
+    basis = read_basis(bases, module)
+    return place(update, basis) if (basis.rows, basis.columns) == (update.rows, update.columns) else {}
+
+
+def _update(module: str, update: Update, top: int | None) -> Row:
+    if isinstance(update, Dense):
+        found = measured(update.w, top)
+        return row(module, blurred(found.spectrum, update.error), "update", update.source, update.dtype, found.tail)
+    return row(module, _spectrum(update, top), "update", update.source, update.dtype)
 
 
 def _spectrum(update: Update, top: int | None) -> Spectrum:
@@ -115,10 +129,14 @@ def _weights(checkpoint: Checkpoint, kept: Kept, top: int | None) -> Iterator[Ro
         yield row(name, found.spectrum, "weights", Source.WEIGHTS, checkpoint.dtype(name), found.tail)
 
 
-def _changes(tuned: Checkpoint, base: Checkpoint, kept: Kept, top: int | None) -> Iterator[Row]:
+def _changes(tuned: Checkpoint, base: Checkpoint, kept: Kept, top: int | None, bases: Path | None) -> Iterator[Row]:
     for change in changes(tuned, base, kept, top):
         about = (change.source, change.dtype)
-        yield row(change.name, change.found.spectrum, "update", *about, change.found.tail, change.changed_share)
+        own = row(change.name, change.found.spectrum, "update", *about, change.found.tail, change.changed_share)
+        if bases is not None:
+            update = difference(tuned.tensor(change.name), base.tensor(change.name))
+            own |= _placed(own["module"], update, bases)
+        yield own
         if change.null is not None:
             spectrum, tail = change.null.spectrum, change.null.tail
             yield row(change.name, spectrum, "null", Source.ROUNDED_FACTORS, change.dtype, tail)

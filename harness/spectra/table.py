@@ -32,10 +32,12 @@ COLUMNS: dict[str, Column] = {
     for name in (
         "module", "layer", "part", "kind", "role", "target", "rows", "columns", "source", "dtype", "kernel", "bound",
         "floor", "complete", "frobenius", "effective_rank", "effective_rank_energy", "stable_rank",
-        "participation_ratio", "top_energy", "alpha", "alpha_ks", "alpha_xmin", "changed_share", "singular_values",
+        "participation_ratio", "top_energy", "alpha", "alpha_ks", "alpha_xmin", "overlap", "overlap_chance",
+        "intruders", "intruders_unsettled", "intruder_sweep", "intruders_borderline", "changed_share",
+        "singular_values",
     )
 }  # fmt: skip
-"""Quantities of a zero matrix, and those that a kernel does not tell, are null."""
+"""Quantities of a zero matrix, those that a kernel does not tell, and places in a base that is not known, are null."""
 EMBEDDINGS = {"embed_tokens", "embed_in", "wte", "wpe", "word_embeddings", "tok_embeddings", "position_embeddings"}
 HEADS = {"lm_head", "embed_out", "score"}
 OUTSIDE = -1
@@ -53,7 +55,7 @@ def row(
     tail: PowerLaw | None = None,
     changed_share: float | None = None,
 ) -> Row:
-    """Return the row of one matrix; `name` is its module's, or its weight's."""
+    """Return the row of one matrix, its place in a base left open; `name` is its module's, or its weight's."""
     module = name.removesuffix(".weight")
     layer, part = place(module)
     kind = part.rsplit(".", 1)[-1]
@@ -72,7 +74,7 @@ def row(
         "changed_share": changed_share,
         **quantities(spectrum),
     }
-    return {column: said[column] for column in COLUMNS}
+    return {column: said.get(column) for column in COLUMNS}
 
 
 def place(module: str) -> tuple[int, str]:
@@ -92,6 +94,7 @@ def write_parquet(path: Path, rows: Iterable[Row], about: Mapping[str, str]) -> 
         "bool": pa.bool_(),
         "double": pa.float64(),
         "list<double>": pa.list_(pa.float64()),
+        "list<int32>": pa.list_(pa.int32()),
     }
     fields = [
         pa.field(name, types[column.type], metadata={"definition": column.definition})

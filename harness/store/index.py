@@ -125,7 +125,8 @@ def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
         if f"{kind}.parquet" not in shas:
             continue
         shard = job.verified(f"{kind}.parquet")
-        listed = ", ".join(f'"{name}"' for name in columns)
+        there = {row[0] for row in connection.execute("SELECT name FROM parquet_schema(?)", [str(shard)]).fetchall()}
+        listed = ", ".join(f'"{name}"' for name, said in columns.items() if name in there or not said.added)
         sql = f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)"
         try:
             connection.execute(sql, [job.id, str(shard)])

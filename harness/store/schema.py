@@ -7,7 +7,14 @@ from collections.abc import Mapping
 
 from harness.record.shards import EVALUATION, SPECTRUM, STEPS, Column
 
-SQL_TYPES = {"int32": "INTEGER", "double": "DOUBLE", "string": "VARCHAR", "bool": "BOOLEAN", "list<double>": "DOUBLE[]"}
+SQL_TYPES = {
+    "int32": "INTEGER",
+    "double": "DOUBLE",
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "list<double>": "DOUBLE[]",
+    "list<int32>": "INTEGER[]",
+}
 """By a shard column's type."""
 
 

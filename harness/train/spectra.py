@@ -14,20 +14,12 @@ from typing import Any
 import torch
 
 from harness.spectra import Spectrum, Update
-from harness.spectra.basis import Basis, read_basis, singular_basis, write_bases
+from harness.spectra.basis import BASIS, Basis, read_basis, singular_basis, write_bases
 from harness.spectra.checkpoint import Checkpoint
 from harness.spectra.dense import gram_spectrum
-from harness.spectra.intruders import intruders
-from harness.spectra.overlap import overlap
+from harness.spectra.place import place
 from harness.spectra.power_law import power_law
 from harness.spectra.spectrum import Source, quantities
-
-BASIS = "basis.safetensors"
-"""The singular bases of a base's matrices, in its result."""
-WITHIN = 16
-"""Leading singular directions of the base that an update's overlap is with."""
-EPSILON = 0.5
-"""Cosine below which a leading direction of the tuned weight is an intruder (arXiv 2410.21228)."""
 
 Row = dict[str, Any]
 
@@ -43,7 +35,7 @@ def update_rows(updates: Iterator[tuple[str, Update]], step: int, seed: int, bas
                 continue
             row = _row(step, target, module, of.spectrum()) | {"source": str(of.source), "dtype": of.dtype}
             row["relative_norm"] = row["frobenius"] / norm if norm else None
-            row |= _place(of, basis) if placed else {}
+            row |= place(of, basis) if placed else {}
             rows.append(row)
     return rows
 
@@ -80,18 +72,6 @@ def _row(step: int, target: str, module: str, spectrum: Spectrum) -> Row:
         "layer": next((int(part) for part in module.split(".") if part.isdigit()), -1),
         "kind": module.rpartition(".")[2],
         **quantities(spectrum),
-    }
-
-
-def _place(update: Update, basis: Basis) -> Row:
-    """Return where an update lies: within the base's leading directions, and how many intruders it makes."""
-    lies = overlap(update, basis, within=(WITHIN,))
-    (count,) = intruders(update, basis, epsilons=(EPSILON,)).counts
-    return {
-        "overlap": lies.shares[0] if lies.shares else None,
-        "overlap_chance": lies.chance[0],
-        "intruders": count.least,
-        "intruders_unsettled": count.most - count.least,
     }
 
 

@@ -260,6 +260,37 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_knows_its_base(
     assert {(row["module"], row["source"]) for row in full} >= {(Q.format(0), "fp32_difference")}
 
 
+def test_a_run_has_its_place_in_the_base_that_the_store_keeps(
+    harness: Call, made: "Made", runs: list[str], tmp_path: Path
+) -> None:
+    bases = import_module("harness.spectra.basis")
+    weights = write_model(tmp_path / "base")
+    kept = {name.removesuffix(".weight"): bases.singular_basis(weight) for name, weight in weights.items()}
+    assert harness("spectra", runs[0], "--json").json["matrices"][0]["intruders"] is None
+    base = next(made.store.bases.iterdir())
+    spec = json.loads((base / "spec.json").read_text())
+    shutil.rmtree(base)
+    JobDirectory(base).create(spec)
+
+    def write(stage: Path) -> None:
+        write_model(stage)
+        bases.write_bases(stage / "basis.safetensors", kept)
+
+    commit(JobDirectory(base), write)
+    for run in (runs[0], runs[2]):  # an adapter, full fine-tuning
+        rows = harness("spectra", run, "--json").json["matrices"]
+        assert [row["intruders"] is None for row in rows] == [row["kind"] == "embed_tokens" for row in rows]
+        for row in (row for row in rows if row["kind"] == "q_proj"):
+            assert row["intruders"] == row["intruder_sweep"][1]
+            assert row["intruder_sweep"] == sorted(row["intruder_sweep"])
+            assert row["intruders_borderline"] == [0, 0, 0]
+            assert row["overlap"] is not None
+    assert "intruders" in harness("spectra", runs[0]).out
+    same = harness("spectra", runs[0], "--against", base.name, "--json").json["matrices"]
+    assert same == harness("spectra", runs[0], "--json").json["matrices"]
+    assert harness("spectra", base.name, "--json").json["matrices"][0]["intruders"] is None
+
+
 def test_a_run_without_a_result_or_an_id_of_many_is_told(harness: Call, made: "Made", runs: list[str]) -> None:
     said = harness("spectra", runs[3])
     assert (said.code, f"{runs[3]} has no result: it is new. `harness run` makes it." in said.err) == (2, True)

@@ -35,6 +35,10 @@ def row(layer: int, part: str, values: list[float], target: str = "update") -> d
         "top_energy": [values[0] ** 2 / energy] if share else None,
         "alpha": None,
         "alpha_ks": None,
+        "overlap": None,
+        "intruders": None,
+        "intruder_sweep": None,
+        "intruders_borderline": None,
         "changed_share": None,
     }
 
@@ -177,6 +181,13 @@ def test_a_line_for_each_matrix_with_its_numbers() -> None:
     assert lines[2].split()[:3] == [named, "(null)", "64x64"]
     assert lines[3].split() == ["model.layers.1.self_attn.k_proj", "64x64", "0.00", "0.00", *["n/a"] * 4]
     assert len(lines) == 4
+
+
+def test_intruders_are_told_at_every_threshold_and_where_they_hang_on_one() -> None:
+    placed = {"overlap": 0.25, "intruders": 3, "intruder_sweep": [1, 3, 7], "intruders_borderline": [0, 1, 1]}
+    head, line = table([row(0, PARTS[0], [2.0, 1.0]) | placed], 200)
+    assert head.split()[-5:] == ["intruders", "at", ".3", "at", ".7", "borderline"][-5:]
+    assert line.split()[-5:] == ["0.250", "3.00", "1.00", "7.00", "2.00"]
 
 
 def test_means_are_over_layers_and_over_modules() -> None:

@@ -7,7 +7,14 @@ import pytest
 
 from harness.record.shards import KINDS, write_shard
 
-TYPES = {"int32": "INTEGER", "string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE", "list<double>": "DOUBLE[]"}
+TYPES = {
+    "int32": "INTEGER",
+    "string": "VARCHAR",
+    "bool": "BOOLEAN",
+    "double": "DOUBLE",
+    "list<double>": "DOUBLE[]",
+    "list<int32>": "INTEGER[]",
+}
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -253,6 +254,26 @@ def test_a_shard_with_other_columns_is_refused_by_name(made: "Made", measures: l
     attempt.exit("ok")
     with pytest.raises(IntegrityError, match=r"steps\.parquet: its columns are not those of this version"):
         refresh(made.store, measures)
+
+
+def test_a_shard_from_before_a_column_was_added_reads_as_null_there(made: "Made", measures: list[Path]) -> None:
+    runs = planned(made)
+    row = {"step": 20, "target": "update", "module": "q", "intruders": 3}
+    new = {"intruder_sweep": [1, 3, 7], "intruders_borderline": [0, 1, 0]}
+    made.run(runs[0], 0.5, {"spectrum": [{**row, **new}]})
+    job = JobDirectory(made.store.runs / runs[1].id)
+    job.create({"id": runs[1].id, "identity": runs[1].identity})
+    attempt = job.claim({"engine": "test"})
+    assert attempt is not None
+    shutil.copyfile(made.store.runs / runs[0].id / "result" / "result.json", attempt.stage / "result.json")
+    today, then = made.store.runs / runs[0].id / "result" / "spectrum.parquet", attempt.stage / "spectrum.parquet"
+    duckdb.execute(f"COPY (SELECT * EXCLUDE ({', '.join(new)}) FROM read_parquet('{today}')) TO '{then}'")
+    assert attempt.commit()
+    attempt.exit("ok")
+    refresh(made.store, measures)
+    sql = "SELECT intruders, intruder_sweep, intruders_borderline FROM spectrum WHERE run_id = ?"
+    assert query(made.store, sql, [runs[0].id])[1] == [(3, [1, 3, 7], [0, 1, 0])]
+    assert query(made.store, sql, [runs[1].id])[1] == [(3, None, None)]
 
 
 def test_a_removed_result_is_no_longer_in_it(made: "Made", measures: list[Path]) -> None:

@@ -46,7 +46,10 @@ UPDATE: dict[str, Row] = {
     },
 }
 """What two matrices have after the last update; the measures only average it, so it need not belong together."""
-NULL = {"q_proj": {"stable_rank": 3.0, "effective_rank": 4.0}, "up_proj": {"stable_rank": 10.0, "effective_rank": 6.0}}
+NULL: dict[str, Row] = {
+    "q_proj": {"stable_rank": 3.0, "effective_rank": 4.0, "intruders": 1, "intruders_unsettled": 0},
+    "up_proj": {"stable_rank": 10.0, "effective_rank": 6.0, "intruders": 5, "intruders_unsettled": 0},
+}
 EXPECTED = {
     "update_norm": 5.0,  # sqrt(3^2 + 4^2)
     "effective_rank": 2.5,
@@ -59,12 +62,13 @@ EXPECTED = {
     "principal_overlap": 0.375,
     "overlap_excess": 0.28125,  # mean of .125 and .4375
     "intruder_count": 3.5,
+    "intruder_excess": 0.5,  # mean of 3 - 1 and 4 - 5
     "relative_update_norm": 0.02,
     "stable_rank_of_null": sqrt(0.5 * 0.25),  # 1.5/3 and 2.5/10
     "effective_rank_of_null": 0.5,  # 2/4 and 3/6
 }
 OF_BASES = {"base_stable_rank", "base_effective_rank", "base_participation_ratio", "base_alpha"}
-PLACED = {"principal_overlap", "overlap_excess", "intruder_count"}
+PLACED = {"principal_overlap", "overlap_excess", "intruder_count", "intruder_excess"}
 """Measures of where an update lies in the base."""
 NEEDS = {
     "update_norm": "frobenius",
@@ -74,6 +78,7 @@ NEEDS = {
     "principal_overlap": "overlap",
     "overlap_excess": "overlap_chance",
     "intruder_count": "intruders",
+    "intruder_excess": "intruders",
     "relative_update_norm": "relative_norm",
     "stable_rank_of_null": "stable_rank",
     "effective_rank_of_null": "effective_rank",
@@ -181,7 +186,7 @@ def test_a_matrix_without_an_update_counts_where_zero_is_its_value(made: "Made",
     assert {name: value(made, name, runs[0]) for name in ADAPTED} == pytest.approx(expected, rel=1e-15)
 
 
-@pytest.mark.parametrize("measure", ["stable_rank_of_null", "effective_rank_of_null"])
+@pytest.mark.parametrize("measure", ["stable_rank_of_null", "effective_rank_of_null", "intruder_excess"])
 @pytest.mark.parametrize("nulls", [{}, {"q_proj": NULL["q_proj"]}, {**NULL, "up_proj": dict.fromkeys(NULL["up_proj"])}])
 def test_what_is_relative_to_a_null_needs_one_for_every_matrix(
     made: "Made", runs: list[PlannedRun], measure: str, nulls: dict[str, Row]
@@ -192,7 +197,7 @@ def test_what_is_relative_to_a_null_needs_one_for_every_matrix(
     assert value(made, "stable_rank", runs[0]) == 2.0
 
 
-@pytest.mark.parametrize("measure", ["stable_rank_of_null", "effective_rank_of_null"])
+@pytest.mark.parametrize("measure", ["stable_rank_of_null", "effective_rank_of_null", "intruder_excess"])
 def test_a_null_from_before_its_form_was_recorded_counts_where_it_was_of_the_form(
     made: "Made", runs: list[PlannedRun], measure: str
 ) -> None:
@@ -220,6 +225,16 @@ def test_directions_that_cannot_be_told_leave_intruders_uncounted(made: "Made", 
     indexed(made)
     assert value(made, "intruder_count", runs[0]) is None
     assert value(made, "principal_overlap", runs[0]) == 0.375
+
+
+@pytest.mark.parametrize("open_in", ["update", "null"])
+def test_what_a_truncated_basis_leaves_open_is_in_no_excess(made: "Made", runs: list[PlannedRun], open_in: str) -> None:
+    rows = [*matrices("update", UPDATE), *matrices("null", NULL)]
+    unsettled = [{**row, "intruders_unsettled": int(row["target"] == open_in)} for row in rows]
+    made.run(runs[0], 0.5, {"spectrum": rows})
+    made.run(runs[1], 0.5, {"spectrum": unsettled})
+    indexed(made)
+    assert [value(made, "intruder_excess", run) for run in runs[:2]] == [0.5, None]
 
 
 def test_a_base_is_the_mean_over_its_hidden_matrices_that_have_a_value(made: "Made", runs: list[PlannedRun]) -> None:

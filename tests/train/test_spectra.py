@@ -53,6 +53,12 @@ def test_every_method_trains_from_the_base_and_keeps_its_spectra(declared: dict[
         assert (own["module"], own["target"], null["target"]) == (null["module"], "update", "null")
         assert null["frobenius"] == pytest.approx(own["frobenius"], rel=1e-6)
         assert 0 <= own["intruders"] <= 10
+        for placed in (own, null):
+            least, usual, most = placed["intruder_sweep"]
+            assert usual == placed["intruders"]
+            assert 0 <= least <= usual <= most <= 10
+            assert len(placed["intruders_borderline"]) == 3
+            assert placed["intruders_unsettled"] == 0  # of a whole basis
         assert own["overlap"] is None or 0 <= own["overlap"] <= 1
         assert own["kernel"]
         assert own["bound"] <= 1e-2
@@ -142,7 +148,7 @@ def test_a_matrix_that_is_pruned_away_leaves_the_others_their_mean(
     mean = sum(row["effective_rank"] for row in left.values()) / 5
     assert responses(made.store, "effective_rank", ids)[ids[1]].value == pytest.approx(mean, rel=1e-15)
     spectral = {path.stem for path in SPECTRAL.glob("*.sql") if "target = 'update'" in path.read_text()}
-    assert len(spectral) == 14
+    assert len(spectral) == 15
     for measure in spectral:
         assert responses(made.store, measure, ids).keys() == set(ids if measure in ADAPTED else ids[:2]), measure
     assert [responses(made.store, name, ids)[ids[2]].value for name in sorted(ADAPTED)] == [0.0, 0.0, 0.0]
