@@ -44,6 +44,13 @@ class AdapterConfig:
         """Return whether a field is set to anything but false, null, zero or an empty list."""
         return bool(self.fields.get(name))
 
+    def true(self, name: str) -> bool:
+        """Return a field that is true or false; null and none at all are false."""
+        value = self.fields.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self.error(f"{name} {str(value)[:40]!r} is neither true nor false", "Use the file it was saved with")
+        return bool(value)
+
     def whole(self, name: str) -> int:
         """Return a field that is a whole number above zero."""
         value = self._typed(name, int, "a whole number")
@@ -67,7 +74,7 @@ class AdapterConfig:
         """Return what PEFT multiplies B A by: alpha / rank, or alpha / sqrt(rank) where it is rank-stabilised."""
         value = self._patterned("alpha_pattern", module)
         alpha = self.number("lora_alpha") if value is None else value
-        return alpha / (rank**0.5 if self.on("use_rslora") else rank)
+        return alpha / (rank**0.5 if self.true("use_rslora") else rank)
 
     def error(self, rule: str, remedy: str) -> CheckpointError:
         """Return an error about this file."""

@@ -32,6 +32,8 @@ LOST_STARTS = ("pissa", "corda", "lora_ga", "loftq")
 """Starts that take from the base what nobody can compute again: random, or from data. (`pissa` alone is repeatable.)"""
 MERGED_ONLY = ("use_bdlora", "kasa_config", "monteclora_config")
 """Variants of LoRA whose tensors mean something else."""
+FLAGS = ("fan_in_fan_out", "use_dora", "use_rslora", "use_qalora")
+"""Fields that are true or false; a word such as "false" would be read as true."""
 NO_UPDATE = {
     "alora_invocation_tokens": "activated LoRA changes a matrix for some tokens only",
     "arrow_config": "Arrow chooses among adapters for every token",
@@ -71,7 +73,7 @@ class AdapterFolder:
     @property
     def called(self) -> str:
         """The method, with the variant of LoRA that it is."""
-        variant = "DoRA" if self.config.on("use_dora") else self.config.start if self.config.start in REPEATABLE else ""
+        variant = "DoRA" if self.config.true("use_dora") else self.config.start if self.config.start in REPEATABLE else ""
         return f"{self.kind} ({variant})" if variant else self.kind
 
     @property
@@ -117,6 +119,8 @@ class AdapterFolder:
 
     def _check(self, base: Checkpoint | None) -> None:
         """Raise CheckpointError where configuration and names alone tell that there is no update to be had."""
+        for field in FLAGS:
+            self.config.true(field)
         for field, reason in NO_UPDATE.items():
             if self.config.on(field):
                 raise self.config.error(f"{field}: {reason}", "Name an adapter of another kind")
@@ -129,7 +133,7 @@ class AdapterFolder:
         if not self.from_tensors:
             check_method(self.config)  # before a base is asked for: of a prompt none would help
             self._as_peft_reads_it()
-        if self.config.on("use_dora") or start in REPEATABLE or not self.from_tensors:
+        if self.config.true("use_dora") or start in REPEATABLE or not self.from_tensors:
             self._needed(base)
 
     def _as_peft_reads_it(self) -> None:
@@ -140,7 +144,7 @@ class AdapterFolder:
 
     def _not_contradictory(self) -> None:
         """Raise CheckpointError where there are trained tensors that the configuration says nothing of."""
-        stray = {} if self.config.on("use_dora") else {"lora_magnitude_vector": "use_dora is not true"}
+        stray = {} if self.config.true("use_dora") else {"lora_magnitude_vector": "use_dora is not true"}
         stray |= {"lora_E": "peft_type is LORA and not ADALORA"} if self.kind == "LORA" else {}
         for module, parts in self._parts.items():
             for part, said in stray.items():
@@ -150,7 +154,7 @@ class AdapterFolder:
 
     def _needed(self, base: Checkpoint | None) -> Checkpoint:
         if base is None:
-            what = "DoRA" if self.config.on("use_dora") else self.config.start or self.kind
+            what = "DoRA" if self.config.true("use_dora") else self.config.start or self.kind
             remedy = f"Name the base: --against {self.config.base or 'BASE'}"
             raise self.config.error(f"the update of {what} cannot be told from the adapter alone", remedy)
         return base

@@ -72,9 +72,9 @@ class Factors:
             return found
         name = self._checked(base, (found.rows, found.columns))
         if self.config.start not in REPEATABLE:
-            return self._dora(found, base, name) if self.config.on("use_dora") else found
+            return self._dora(found, base, name) if self.config.true("use_dora") else found
         moved = self._since_start(found, self._oriented(base.tensor(name)))
-        return self._dora(moved.product, base, name) if self.config.on("use_dora") else moved
+        return self._dora(moved.product, base, name) if self.config.true("use_dora") else moved
 
     def _pair(self, a_part: str, b_part: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return B (outputs, r) and A (r, inputs)."""
@@ -96,7 +96,7 @@ class Factors:
 
     def _embedding(self, base: Checkpoint | None) -> LowRank:
         b, a = self._pair("lora_embedding_A", "lora_embedding_B")
-        if self.config.on("use_dora") or self.config.start in REPEATABLE:
+        if self.config.true("use_dora") or self.config.start in REPEATABLE:
             raise self._error("DoRA, PiSSA and OLoRA of an embedding are not read", "Name an adapter without it")
         found = LowRank(a.T, b.T, self._multiplier(a.shape[0]))
         if base is not None:
@@ -140,7 +140,7 @@ class Factors:
             gap = last - following
             condition = 1 + (last / gap if gap else math.inf) if following else 1.0
             return u[:, :rank] * root, root.view(-1, 1) * vh[:rank], condition * float(sigma[0])
-        if self.config.on("fan_in_fan_out"):  # PEFT itself starts it with factors that do not fit
+        if self.config.true("fan_in_fan_out"):  # PEFT itself starts it with factors that do not fit
             raise self._error("OLoRA of a matrix that is stored inputs first is not read", "Name another adapter")
         q, r = torch.linalg.qr(weight)
         values = torch.linalg.svdvals(r[:rank, :rank].double())
@@ -164,14 +164,14 @@ class Factors:
             rule = f"{name} is stored as {kept}, which holds codes and not the numbers themselves"
             raise CheckpointError(f"{base.path}: {rule}. Name a base that is not quantised.")
         stored = base.shape(name)
-        if (stored[::-1] if transposed and self.config.on("fan_in_fan_out") else stored) != shape:
+        if (stored[::-1] if transposed and self.config.true("fan_in_fan_out") else stored) != shape:
             rule = f"{name} is {stored}, and the adapter's update {shape}"
             raise CheckpointError(f"{base.path}: {rule}. {_OWN_BASE}")
         return name
 
     def _oriented(self, weight: torch.Tensor) -> torch.Tensor:
         """Return a stored weight with the outputs first."""
-        return weight.T if self.config.on("fan_in_fan_out") else weight
+        return weight.T if self.config.true("fan_in_fan_out") else weight
 
     def _tensor(self, part: str) -> torch.Tensor:
         if part not in self.parts:
