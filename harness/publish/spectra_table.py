@@ -62,7 +62,7 @@ def _line(line: Sequence[str], wide: Sequence[int]) -> str:
 
 def _columns() -> Iterator[Column]:
     """Yield what is printed, the most asked for first."""
-    yield "sigma_1", lambda row: row["singular_values"][0] if row["singular_values"] else None
+    yield "sigma_1", _largest
     yield "frobenius", lambda row: row["frobenius"]
     yield "eff. rank", lambda row: row["effective_rank"]
     yield "stable", lambda row: row["stable_rank"]
@@ -87,6 +87,13 @@ def _mean(group: Sequence[Row], read: Callable[[Row], float | None]) -> float | 
 def number(value: float | None) -> str:
     """Return three significant digits, trailing zeros kept so that columns line up."""
     return MISSING if value is None else f"{value:#.3g}".rstrip(".")
+
+
+def _largest(row: Row) -> float | None:
+    """Return sigma_1; an update without any direction, as AdaLoRA prunes some, has no values and is zero."""
+    if row["singular_values"]:
+        return row["singular_values"][0]
+    return 0.0 if row["frobenius"] == 0 else None
 
 
 def _called(row: Row) -> str:

@@ -190,6 +190,12 @@ def test_intruders_are_told_at_every_threshold_and_where_they_hang_on_one() -> N
     assert line.split()[-5:] == ["0.250", "3.00", "1.00", "7.00", "2.00"]
 
 
+def test_an_update_without_any_direction_is_zero() -> None:
+    """As AdaLoRA prunes some: no factor is left, so no singular value."""
+    lines = table([row(0, PARTS[0], [4.0, 2.0]), row(1, PARTS[1], [])], 120)
+    assert lines[2].split()[1:4] == ["64x64", "0.00", "0.00"]
+
+
 def test_means_are_over_layers_and_over_modules() -> None:
     layers = MANY // 2 + 1
     made = [row(i, part, [float(1 + i + 100 * j)]) for i in range(layers) for j, part in enumerate(PARTS[:2])]
