@@ -30,6 +30,8 @@ from harness.spectra.update import Update
 REPEATABLE = ("pissa", "olora")
 """Starts that take from the base what the base itself tells."""
 _OWN_BASE = "Name the base that it was trained on."
+_ORDER = {True: "inputs", False: "outputs"}
+"""What a weight's first axis is, by fan_in_fan_out."""
 START = 4
 """Error of a start in float32 in units of eps, of the base's norm and of its condition: up to 1.7 (PiSSA, ||W||_2) and
 0.8 (OLoRA, ||W||_F) measured, of 16 x 16 to 1024 x 1024, Gaussian, graded, and with a gap of 1e-4."""
@@ -164,10 +166,15 @@ class Factors:
             rule = f"{name} is stored as {kept}, which holds codes and not the numbers themselves"
             raise CheckpointError(f"{base.path}: {rule}. Name a base that is not quantised.")
         stored = base.shape(name)
-        if (stored[::-1] if transposed and self.config.true("fan_in_fan_out") else stored) != shape:
-            rule = f"{name} is {stored}, and the adapter's update {shape}"
-            raise CheckpointError(f"{base.path}: {rule}. {_OWN_BASE}")
-        return name
+        turned = transposed and self.config.true("fan_in_fan_out")
+        if (stored[::-1] if turned else stored) == shape:
+            return name
+        if transposed and (stored if turned else stored[::-1]) == shape:
+            rule = f"fan_in_fan_out {str(turned).lower()} says that {name} is stored {_ORDER[turned]} first"
+            remedy = f"Set it to {str(not turned).lower()}, or name the base that it was trained on"
+            raise self.config.error(f"{rule}, but in {base.path} it is stored {_ORDER[not turned]} first", remedy)
+        rule = f"{name} is {stored}, and the adapter's update {shape[::-1] if turned else shape}"
+        raise CheckpointError(f"{base.path}: {rule}. {_OWN_BASE}")
 
     def _oriented(self, weight: torch.Tensor) -> torch.Tensor:
         """Return a stored weight with the outputs first."""

@@ -451,7 +451,17 @@ def rebase(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path, 
 
 
 W0 = "model.layers.0.self_attn.q_proj.weight"
+D0 = "model.layers.0.mlp.down_proj.weight"
 MISFITS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
+    "the other way round": (
+        with_base(fan_in_fan_out=True),
+        rf"adapter_config\.json: fan_in_fan_out true says that {D0} is stored inputs first, but in .* outputs first\. "
+        "Set it to false",
+    ),
+    "stored the other way round": (
+        rebase(lambda t: t.update({D0: t[D0].T.contiguous()})),
+        rf"fan_in_fan_out false says that {D0} is stored outputs first, but in .* inputs first\. Set it to true",
+    ),
     "another shape": (rebase(lambda t: t.update({W0: torch.ones(8, 16)})), rf"{W0} is \(8, 16\), and .* \(16, 16\)"),
     "no module": (rebase(lambda t: t.pop(W0)), rf"no {W0}, which the adapter changes"),
     "no method": (with_base(peft_type="MAGIC"), "peft_type 'MAGIC' is no method of the installed PEFT"),
@@ -461,7 +471,7 @@ MISFITS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     ),
     "a mixture": (with_base(peft_type="XLORA"), "XLORA changes other things and is no fixed update of matrices"),
     "another method": (with_base(peft_type="OFT"), "PEFT cannot load OFT on|OFT on .* do not both have"),
-    "no magnitude": (with_base(use_dora=True), "q_proj: no lora_magnitude_vector"),
+    "no magnitude": (with_base(use_dora=True), "down_proj: no lora_magnitude_vector"),
 }
 
 
@@ -469,7 +479,7 @@ MISFITS: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
 def test_an_adapter_that_does_not_fit_its_base_is_told_in_a_line(name: str, tmp_path: Path) -> None:
     damage, told = MISFITS[name]
     llama().save_pretrained(tmp_path / "base")
-    saved(peft.LoraConfig(r=4, target_modules=["q_proj"]), tmp_path / "adapter")
+    saved(peft.LoraConfig(r=4, target_modules=PROJECTIONS), tmp_path / "adapter")
     damage(tmp_path / "adapter", tmp_path / "base")
     with pytest.raises(CheckpointError, match=told) as caught:
         list(updates(tmp_path / "adapter", Checkpoint(tmp_path / "base")))
