@@ -32,6 +32,18 @@ def test_one_entry_of_many_that_is_finer_tells(monkeypatch: pytest.MonkeyPatch) 
     assert precision(x.T) is torch.float32
 
 
+@pytest.mark.parametrize(("finer", "held"), [(1, torch.bfloat16), (10, torch.bfloat16), (11, torch.float32)])
+@pytest.mark.parametrize("zeros", [0, 5000])
+def test_a_few_entries_of_a_rounded_matrix_do_not_hide_it(
+    finer: int, held: torch.dtype, zeros: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to a hundredth of those other than zero: 10 of 1,000."""
+    monkeypatch.setattr("harness.spectra.precision.PIECE", 70)
+    x = torch.cat([draw(1000).bfloat16().float(), torch.zeros(zeros)])
+    x[:finer] = 1 + 2.0**-20
+    assert precision(x) is held
+
+
 def test_numbers_out_of_reach_of_float16_are_not_of_it() -> None:
     assert precision(torch.tensor([1e6 + 1, 1.0])) is torch.float32
     assert precision(torch.tensor([2.0**-30 * (1 + 2.0**-9)])) is torch.float32
