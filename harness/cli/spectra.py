@@ -188,11 +188,26 @@ def _notes(found: "Survey", rows: list[Row]) -> Iterator[str]:
             f"{len(rounded)} differences of {what} stored in {dtypes}{changed}: "
             f"rounding reads as rank{see}; such spectra enter no claim. Compare float32 {what}."
         )
+    if small := [row for row in rows if _is_small(row)]:
+        worst = max(row["bound"] for row in small)
+        yield (
+            f"{len(small)} updates are small beside what they were read from: their singular values may be off by "
+            f"{_share(worst)} of the largest, so rounding may read as rank"
+        )
     if not any(row["frobenius"] for row in rows):
         yield "every matrix here is exactly zero" + (": nothing differs from the base" if "base" in found.what else "")
     for reason, names in found.skipped.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         yield _printable(f"left out, {reason}: {', '.join(names[:3])}{more}")
+
+
+def _is_small(row: Row) -> bool:
+    """Whether rounding may be as large as the values of an update, and nothing else says so."""
+    return row["target"] == "update" and row["source"] != LOW_PRECISION and row["frobenius"] > 0 and row["floor"] >= 1
+
+
+def _share(bound: float) -> str:
+    return "all" if bound >= 1 else f"up to {100 * bound:.2g} %"
 
 
 def _write(session: Session, rows: list[Row], about: dict[str, str], asked: dict[str, Output]) -> int:

@@ -73,10 +73,14 @@ SPECTRUM = {
     "kernel": Column("string", "how the singular values were computed"),
     "bound": Column(
         "double",
-        "bound on the relative error of every singular value above the floor, what it was read from being off by its "
-        "rounding",
+        "bound on the relative error of every singular value above the floor, and on that relative to the floor below "
+        "it, what it was read from being off by its rounding",
     ),
-    "floor": Column("double", "share of sigma_1 below which singular values are not resolved; 0 where all are"),
+    "floor": Column(
+        "double",
+        "share of sigma_1 below which singular values are not resolved; 0 where all are, 1 where rounding may be as "
+        "large as the values, and bound is the share of sigma_1 that they may be off by",
+    ),
     "complete": Column("bool", "whether every singular value is here that is not zero by construction"),
     "frobenius": Column("double", "||W||_F, the square root of sum sigma^2"),
     "effective_rank": Column("double", "exp(entropy of p), p = sigma / sum sigma (Roy and Vetterli 2007, EUSIPCO)"),

@@ -171,7 +171,7 @@ class LowRank:
 def _kernel(found: Core, largest: float) -> Kernel:
     if found.told or not largest:
         return Kernel(CORE.name, max(CORE.bound, min(found.relative, DEPENDENT.bound)), CORE.floor)
-    return Kernel(DEPENDENT.name, DEPENDENT.bound, min(1.0, found.rounding / (DEPENDENT.bound * largest)))
+    return DEPENDENT.at(found.rounding / (DEPENDENT.bound * largest))
 
 
 def _square(upper: Array) -> Array:

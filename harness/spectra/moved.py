@@ -57,8 +57,9 @@ class Moved:
         """Return all singular values, min(2 r, rows, columns) of them, zero where rounding could account for them."""
         found = self.product.spectrum()
         sigma = torch.tensor(found.singular_values, dtype=torch.float64)
-        sigma = torch.where(sigma > self._least(), sigma, 0.0)
-        return blurred(whole(self.rows, self.columns, sigma, found.kernel), self.error)
+        kept = torch.where(sigma > self._least(), sigma, 0.0)
+        left_out = float((sigma - kept).max()) if len(sigma) else 0.0
+        return blurred(whole(self.rows, self.columns, kept, found.kernel), self.error + left_out)
 
     def times(self, x_nk: torch.Tensor) -> torch.Tensor:
         """Return dW @ x, (rows, k)."""

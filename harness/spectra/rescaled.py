@@ -170,7 +170,7 @@ class Rescaled:
             return Kernel(kernel.name, kernel.bound, 1.0)
         own = kernel.floor * max(1.0, parts / largest)
         rounded = ROUNDING * (float(self.squares_m.sum()) ** 0.5 + parts) / (kernel.bound * largest)
-        return Kernel(kernel.name, kernel.bound, min(1.0, max(own, rounded)))
+        return kernel.at(max(own, rounded))
 
     def _but(self, **changes: Any) -> "Rescaled":
         return Rescaled(**{field.name: getattr(self, field.name) for field in fields(Rescaled)} | changes)

@@ -51,9 +51,20 @@ class Kernel:
 
     name: str
     bound: float
-    """Bound on the relative error of every singular value above `floor`."""
+    """Bound on the relative error of every singular value above `floor`; at and below, on that relative to `floor`.
+
+    Either way no value is off by more than `bound` times the larger of itself and `floor` times sigma_1.
+    """
     floor: float
-    """Share of sigma_1 below which singular values are not resolved; 0 where all are."""
+    """Share of sigma_1 below which singular values are not resolved; 0 where all are.
+
+    At 1 no value is known to a hundredth, and rounding may be as large as the values: `bound` says by which share of
+    sigma_1 they may be off.
+    """
+
+    def at(self, floor: float) -> "Kernel":
+        """Return the kernel with another floor; where that would be above 1, it is 1 and the bound as much larger."""
+        return Kernel(self.name, self.bound * max(1.0, floor), min(1.0, floor))
 
     def widened(self, error: float, largest: float) -> "Kernel":
         """Return what holds where every value may be off by `error` too, `largest` being sigma_1.
@@ -64,9 +75,9 @@ class Kernel:
         if not error:
             return self
         bound = self.bound if error <= 1e-2 * self.bound * largest else max(self.bound, BLURRED)
-        if error >= bound * largest:
+        if not bound * largest:  # nothing is left to be relative to
             return Kernel(self.name, bound, 1.0)
-        return Kernel(self.name, bound, min(1.0, self.floor + error / (bound * largest)))
+        return Kernel(self.name, bound, 0.0).at(self.floor + error / (bound * largest))
 
 
 @dataclass(frozen=True, slots=True)

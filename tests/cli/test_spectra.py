@@ -163,6 +163,24 @@ def test_a_difference_of_rounded_weights_is_marked_with_its_null_beside(here: Ca
     assert f"{Q.format(1)} (null)" in here("spectra", "tuned", "--against", "base", "-q").out
 
 
+@pytest.mark.parametrize(("shift", "told"), [(1e-6, "up to "), (1e-8, "all of the largest")])
+def test_a_difference_that_float32_rounds_away_is_told(here: Call, shift: float, told: str) -> None:
+    write_model(Path("base"))
+    write_model(Path("tuned"), shift=shift)
+    said = here("spectra", "tuned", "--against", "base", "--json")
+    assert said.err.startswith("2 updates are small beside what they were read from: their singular values may be off")
+    assert told in said.err
+    assert "so rounding may read as rank" in said.err
+    assert said.json["notes"] == said.err.splitlines()
+    for row in said.json["matrices"][1:]:
+        exact = shift * float(draw(12, 1, seed=90).double().norm() * draw(1, 8, seed=91).double().norm())
+        off = [abs(row["singular_values"][0] - exact), *row["singular_values"][1:]]  # of an update of rank one
+        assert (row["source"], row["floor"]) == ("fp32_difference", 1.0)
+        assert 1e-2 * row["singular_values"][0] < max(off) <= row["bound"] * row["singular_values"][0]
+    write_model(Path("further"), shift=1.0)
+    assert here("spectra", "further", "--against", "base").err == ""
+
+
 def test_rounded_factors_since_a_start_in_the_base_are_marked_and_drawn(here: Call) -> None:
     write_model(Path("base"))
     write_adapter(Path("adapter"), init_lora_weights="pissa")

@@ -280,12 +280,16 @@ def test_a_difference_is_known_to_the_rounding_of_its_weights(dtype: torch.dtype
         tuned = mpmath.matrix(base.tolist()) + mpmath.matrix(update.tolist())
         stored = torch.tensor([[float(x) for x in tuned[i, :]] for i in range(10)], dtype=Float).to(dtype)
     found, truth = difference(stored, base).spectrum(), torch.tensor(exact(update), dtype=Float)
-    above = truth > found.kernel.floor * truth[0]
+    least = found.kernel.floor * found.singular_values[0]
+    above = truth > least
     off = (values(found) / truth - 1).abs()
     assert (off[above] <= found.kernel.bound).all()
+    assert ((values(found) - truth).abs() <= found.kernel.bound * truth.clamp(min=least)).all()
     if dtype == torch.float32:
-        assert found.kernel.bound == 1e-2
-        assert found.kernel.floor == pytest.approx(min(1.0, 2.0**-23 / (1e-2 * size)), rel=0.1)  # eps |W| / (.01 sigma)
+        noise = 2.0**-23 / (found.singular_values[0] / float(base.double().norm()))  # eps ||W|| / sigma_1
+        assert found.kernel.bound == pytest.approx(max(1e-2, noise), rel=0.1)
+        assert found.kernel.floor == pytest.approx(min(1.0, 100 * noise), rel=0.1)
+        assert (found.kernel.bound > 1) == (size == 1e-8)  # all is rounding
         assert (off > 1e-6).any()  # which was the bound before
     else:
         assert above.sum() >= 3

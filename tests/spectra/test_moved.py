@@ -80,9 +80,19 @@ def test_what_the_start_cannot_tell_is_zero_and_its_error_in_the_floor() -> None
     sure = moved(1e-3)
     sigma = sure.spectrum().singular_values
     parts = (sure.b_mr, sure.a_rn, sure.b0_mr, sure.a0_rn, 0.7, "float32")
+    unsure = Moved(*parts, error=1e-3 * sigma[0]).spectrum()
+    assert unsure.singular_values == sigma
+    assert (unsure.kernel.bound, unsure.kernel.floor) == (1e-2, pytest.approx(0.1))
+
+
+def test_values_that_are_left_out_count_as_error() -> None:
+    sure = moved(1e-3)
+    sigma = sure.spectrum().singular_values
+    parts = (sure.b_mr, sure.a_rn, sure.b0_mr, sure.a0_rn, 0.7, "float32")
     unsure = Moved(*parts, untold=(sigma[1] + sigma[2]) / 2, error=1e-3 * sigma[0]).spectrum()
     assert unsure.singular_values == (*sigma[:2], 0.0, 0.0)
-    assert (unsure.kernel.bound, unsure.kernel.floor) == (1e-2, pytest.approx(0.1))
+    assert sigma[2] > 1e-2 * sigma[0]  # no share of sigma_1 at which a hundredth would cover it
+    assert (unsure.kernel.bound, unsure.kernel.floor) == (pytest.approx(1e-3 + sigma[2] / sigma[0], rel=1e-6), 1.0)
 
 
 def test_the_null_moves_both_factors_from_the_start_as_far() -> None:
