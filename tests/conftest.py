@@ -5,9 +5,11 @@ the tests as fixtures; for annotations, import them from `tests.conftest` under 
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -348,3 +350,75 @@ def verdict() -> Verdict:
 def scripted() -> type[Scripted]:
     """Return the class of scripted executors."""
     return Scripted
+
+
+class Published:
+    """Published sets in miniature, written in the layout and the columns that each has on the Hub."""
+
+    @staticmethod
+    def gsm8k(folder: Path, split: str = "train", rows: int = 1100, start: int = 0) -> list[dict[str, Any]]:
+        """Write a split of GSM8K as Parquet and return its rows; row i asks for i and 2 (i + 1)."""
+        numbers = ((i, 2 * (i + 1), 3 * i + 2) for i in range(start, start + rows))
+        made = [
+            {
+                "question": f"Ann has {a} pears and buys {b}.  How many has she?",
+                "answer": f"She has {a}+{b} = <<{a}+{b}={c}>>{c:,}.\n#### {c:,}",
+            }
+            for a, b, c in numbers
+        ]
+        Published.parquet(folder / "main" / f"{split}-00000-of-00001.parquet", made)
+        return made
+
+    @staticmethod
+    def deepmath(folder: Path, rows: int = 1200) -> list[dict[str, Any]]:
+        """Write DeepMath-103K as two Parquet files and return its rows; row i has difficulty 3, 3.5, ... 9 in turn."""
+        made = [
+            {
+                "question": f"Evaluate the limit of $\\frac{{{i}n}}{{2n+1}}$.",
+                "final_answer": f"\\dfrac{{{i}}}{{2}}",
+                "difficulty": 3 + (i % 13) / 2,
+                "topic": "Mathematics -> Calculus",
+                "r1_solution_1": f"It tends to {i / 2}. \\boxed{{\\dfrac{{{i}}}{{2}}}}",
+            }
+            for i in range(rows)
+        ]
+        half = rows // 2
+        Published.parquet(folder / "data" / "train-00000-of-00002.parquet", made[:half])
+        Published.parquet(folder / "data" / "train-00001-of-00002.parquet", made[half:])
+        return made
+
+    @staticmethod
+    def math500(folder: Path, rows: int = 500) -> list[dict[str, Any]]:
+        """Write MATH-500 as JSON lines and return its rows; row i has the answer 1/(i + 2)."""
+        made = [
+            {
+                "problem": f"What is the reciprocal of ${i + 2}$?",
+                "solution": f"It is $\\boxed{{\\frac{{1}}{{{i + 2}}}}}$.",
+                "answer": f"\\frac{{1}}{{{i + 2}}}",
+                "subject": "Prealgebra",
+                "level": 1 + i % 5,
+                "unique_id": f"test/prealgebra/{i}.json",
+            }
+            for i in range(rows)
+        ]
+        Published.lines(folder / "test.jsonl", made)
+        return made
+
+    @staticmethod
+    def parquet(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as one Parquet file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        table: Any = import_module("pyarrow").Table.from_pylist([dict(row) for row in rows])
+        import_module("pyarrow.parquet").write_table(table, file)
+
+    @staticmethod
+    def lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as JSON lines."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="session")
+def published() -> type[Published]:
+    """Return the class that writes published sets in miniature."""
+    return Published

@@ -98,6 +98,6 @@ def misfit(cell: Cell, protocol: Protocol) -> str:
     if have % each:
         return f"batch {cell.batch} takes {each} prompts an update, of which {have} are no whole number of updates"
     spare = trainable(protocol.task)
-    if have > spare:
+    if spare is not None and have > spare:
         return f"batch {cell.batch} at equal updates takes {have} prompts, and {spare} are not held out"
     return ""

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from harness.plan.recipe import task_of, trainer_of, updates_of
-from harness.source import base_identity, derived_seed, items_hash, splits
+from harness.source import base_identity, derived_seed, evaluation_hash
 from harness.source.seeds import CONFIRM, TUNE
 from harness.spec import BaseRecipe, Cell, Given, Hypothesis, Protocol
 from harness.spec.canonical import digest
@@ -162,7 +162,7 @@ def planned_run(
 
     `validate_at` lists updates after which the policy is also scored on the validation split (pilots do).
     """
-    evaluation_set = items_hash(splits(protocol.task).evaluation)
+    evaluation_set = evaluation_hash(protocol.task)
     factors = cell.model_copy(update={"checkpoint": None})  # the base's id says from which one
     identity: dict[str, Any] = {
         "schema": SCHEMA,
@@ -191,7 +191,7 @@ def run_slug(base: PlannedBase, cell: Cell) -> str:
 def registration_hash(hypothesis: Hypothesis, protocol: Protocol) -> str:
     """Return the SHA-256 over declaration, protocol and evaluation set: what a registration freezes."""
     parts = [hypothesis.model_dump(mode="json"), protocol.model_dump(mode="json")]
-    return digest([*parts, items_hash(splits(protocol.task).evaluation)])
+    return digest([*parts, evaluation_hash(protocol.task)])
 
 
 def _training_content(protocol: Protocol) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.source.items import items_hash, splits
+from harness.source.items import evaluation_hash, splits
+from harness.source.split import items_hash
 from harness.spec import BaseRecipe, Task
 from harness.spec.protocol import Evaluation
 
@@ -18,6 +19,6 @@ def base_identity(recipe: BaseRecipe, task: Task, evaluation: Evaluation) -> dic
         "recipe": recipe.model_dump(mode="json"),
         "task": task.model_dump(mode="json"),
         "pretraining_set": items_hash(parts.pretraining),
-        "evaluation_set": items_hash(parts.evaluation),
+        "evaluation_set": evaluation_hash(task),
         "evaluation": evaluation.model_dump(mode="json"),
     }

@@ -67,6 +67,10 @@ class Evaluation(Declared):
 
     samples_per_problem: Annotated[int, Field(ge=1, le=64)]
     temperature: PositiveFloat
+    max_tokens: Annotated[Count | None, Field(exclude_if=unset(None))] = None
+    """Tokens of an answer in text at most; exact answers are given as many as the longest needs."""
+    batch: Annotated[Count, Field(exclude_if=unset(512))] = 512
+    """Sequences generated together; sampling depends on it, so it is no matter of the machine alone."""
 
 
 class Thresholds(Declared):

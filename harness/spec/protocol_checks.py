@@ -9,10 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.spec.problem import Problem, items, mapping, shown
-from harness.spec.task import LONGEST_ANSWER, Arithmetic, read_task
+from harness.spec.task_checks import check_task
 from harness.spec.trainer import TRAINERS, trainer_fields, trainer_problems
 
 SAME = ("learning_rate", "num_train_epochs", "max_steps")
@@ -27,9 +25,10 @@ def check(raw: Mapping[str, Any]) -> list[Problem]:
     problems = [problem for found in trainers.values() for problem in found] + _undeclared_bases(raw)
     problems += _labels_are_noise(raw)
     sound = {key for key, found in trainers.items() if not found}
+    grpo = mapping(raw.get("grpo"))
+    problems += check_task(raw, _of("grpo", grpo, "max_completion_length") if "grpo" in sound else None)
     if "grpo" not in sound:
         return problems
-    grpo = mapping(raw["grpo"])
     prompts = prompts_per_update(grpo)
     if prompts is None:
         rule = (
@@ -39,7 +38,6 @@ def check(raw: Mapping[str, Any]) -> list[Problem]:
         problems.append(Problem(("grpo", "per_device_train_batch_size"), rule))
     else:
         problems += _epoch_fits(mapping(raw.get("task")), prompts)
-    problems += _answers_fit(mapping(raw.get("task")), grpo)
     return problems + (_arms_match(grpo, mapping(raw["sft"]), prompts) if "sft" in sound else [])
 
 
@@ -124,23 +122,3 @@ def _epoch_fits(task: Mapping[str, Any], prompts: int) -> list[Problem]:
         return []
     rule = f"{training} prompts are no whole number of updates of {prompts}. Use a multiple of {prompts}."
     return [Problem(("task", "training_prompts"), rule)]
-
-
-def _answers_fit(task: Mapping[str, Any], grpo: Mapping[str, Any]) -> list[Problem]:
-    """Return a mistake where the longest answer and its end are longer than a completion may become."""
-    longest, most = _longest_answer(task), _of("grpo", grpo, "max_completion_length")
-    if type(longest) is not int or type(most) is not int or not most <= longest <= LONGEST_ANSWER:
-        return []
-    rule = f"{most} tokens have no room for an answer of {longest} characters and its end. Make it {longest + 1}."
-    return [Problem(("grpo", "max_completion_length"), rule)]
-
-
-def _longest_answer(task: Mapping[str, Any]) -> Any:
-    """Return the characters of the longest answer, as declared or as what is declared makes them; None if unknown."""
-    if task.get("name") != "arithmetic":
-        return task.get("longest_answer")
-    try:
-        declared = read_task(task)
-    except ValidationError:
-        return None
-    return declared.longest_answer if isinstance(declared, Arithmetic) else None

@@ -61,3 +61,122 @@ def test_a_mistake_in_arithmetic_is_told_once_at_its_line(
     (said,) = told(tmp_path, text)
     assert said.startswith(f"p.yaml:{text[: text.index(line)].count(chr(10)) + 1} ")
     assert message in said
+
+
+DATASET = """\
+task:
+  name: dataset
+  training: {format: deepmath-103k, split: train, revision: v1, difficulty: {below: 7.0}}
+  evaluation: {format: math-500, split: test, folder: data/math-500}
+  prompt: "{question}\\nBox the answer."
+  chat: {system: Reason step by step., template: tokenizer}
+  verifier: math-verify
+  split_seed: 1
+  evaluation_problems: 500
+  validation_problems: 500
+  training_prompts: 6
+"""
+GYM = """\
+task:
+  name: reasoning-gym
+  dataset: chain_sum
+  config: {max_terms: 3}
+  seed: 1
+  size: 1200
+  prompt: "{question}"
+  split_seed: 1
+  evaluation_problems: 500
+  validation_problems: 500
+  training_prompts: 6
+"""
+
+
+def in_text(task: str) -> str:
+    """Return a protocol with a task in text; its bases are no models of the Hub, which is its one mistake."""
+    return with_task(task).replace("temperature: 1.0}", "temperature: 1.0, max_tokens: 64}")
+
+
+@pytest.mark.parametrize("task", [DATASET, GYM])
+def test_a_task_in_text_is_not_for_bases_that_are_made_on_the_spot(task: str, tmp_path: Path) -> None:
+    said = told(tmp_path, in_text(task))
+    assert [line.split(": ")[0].split(" ")[1] for line in said] == ["bases.llama", "bases.qwen", "bases.olmo"]
+    assert all(": made on the spot, it reads the characters of arithmetic" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("task", "old", "new", "field", "message"),
+    [
+        (DATASET, "revision: v1", "folder: x, revision: v1", "task.training.folder", "the set has a place already"),
+        (DATASET, "revision: v1, ", "", "task.training.revision", "missing, and no folder instead. Give the commit"),
+        (
+            DATASET,
+            "revision: v1",
+            "revision: ../v1",
+            "task.training.revision",
+            '"../v1" is no revision. Write a commit',
+        ),
+        (
+            DATASET,
+            "folder: data/math-500",
+            "folder: ../m",
+            "task.evaluation.folder",
+            '"../m" leads out of the project.',
+        ),
+        (DATASET, "folder: data/math-500", "folder: /m", "task.evaluation.folder", '"/m" leads out of the project.'),
+        (DATASET, "split: test", "split: train", "task.evaluation.split", '"train" is none of math-500\'s: test.'),
+        (
+            DATASET,
+            "math-500}",
+            "math-500, difficulty: {below: 3.0}}",
+            "task.evaluation.difficulty",
+            "no column of that",
+        ),
+        (
+            DATASET,
+            "below: 7.0",
+            "at_least: 8.0, below: 7.0",
+            "task.training.difficulty.below",
+            "7 is not above at_least 8",
+        ),
+        (DATASET, "{below: 7.0}", "{}", "task.training.difficulty", "declares no bound. Give at_least, below or both."),
+        (
+            DATASET,
+            "split: train",
+            "split: train, id: deepmath",
+            "task.training.id",
+            '"deepmath" is no name of a data set',
+        ),
+        (DATASET, "{question}", "{answer}", "task.prompt", "holds {question} 0 times. Write it once"),
+        (DATASET, "{question}", "{question}{question}", "task.prompt", "holds {question} 2 times. Write it once"),
+        (DATASET, "math-verify", "eval", "task.verifier", "\"eval\" is not one of 'math-verify'"),
+        (DATASET, "template: tokenizer", "template: own", "task.chat.template", "is not one of 'tokenizer'"),
+        (DATASET, "verifier: math", "validation_from: test\n  verifier: math", "task.validation_from", "is not one of"),
+        (DATASET, "evaluation_problems: 500", "evaluation_problems: 400", "task.evaluation_problems", "500 or more"),
+        (DATASET, "format: deepmath-103k", "format: table", "task.training.columns", "missing: a table has no layout"),
+        (
+            GYM,
+            "size: 1200",
+            "size: 1005",
+            "task.size",
+            "1005 problems are made, evaluation, validation and training need",
+        ),
+        (GYM, "max_terms: 3", "seed: 3", "task.config", "seed stands beside config, not in it. Move it out."),
+        (GYM, "dataset: chain_sum", "dataset: ../x", "task.dataset", "is no name"),
+    ],
+)
+def test_a_mistake_in_a_task_in_text_is_told_at_its_field(
+    task: str, old: str, new: str, field: str, message: str, tmp_path: Path
+) -> None:
+    assert old in task
+    said = [line for line in told(tmp_path, in_text(task.replace(old, new, 1))) if " bases." not in line]
+    assert [line.split(" ")[1] for line in said] == [f"{field}:"]
+    assert message in said[0]
+
+
+def test_an_answer_in_text_needs_a_length_and_an_exact_one_has_its_own(tmp_path: Path) -> None:
+    said = [line for line in told(tmp_path, with_task(DATASET)) if " bases." not in line]
+    assert [line.partition(" ")[2] for line in said] == [
+        "evaluation.max_tokens: missing: an answer in text has no length of its own. Say how many tokens it may have."
+    ]
+    (exact,) = told(tmp_path, in_text(ARITHMETIC))
+    assert "evaluation.max_tokens: is for tasks in text" in exact

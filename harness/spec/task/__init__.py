@@ -13,20 +13,30 @@ from pydantic import Field, TypeAdapter
 from harness.spec.task.arithmetic import Addition, Arithmetic, Hard
 from harness.spec.task.common import CONTEXT, LONGEST_ANSWER, RESERVED
 from harness.spec.task.custom import CustomTask
+from harness.spec.task.dataset import COMMIT, Columns, DataSet, DatasetTask
+from harness.spec.task.reasoning import ReasoningTask
+from harness.spec.task.text import Chat, TextTask
 
 __all__ = [
+    "COMMIT",
     "CONTEXT",
     "LONGEST_ANSWER",
     "RESERVED",
     "Addition",
     "Arithmetic",
+    "Chat",
+    "Columns",
     "CustomTask",
+    "DataSet",
+    "DatasetTask",
     "Hard",
+    "ReasoningTask",
     "Task",
+    "TextTask",
     "read_task",
 ]
 
-Task = Annotated[Addition | Arithmetic | CustomTask, Field(discriminator="name")]
+Task = Annotated[Addition | Arithmetic | CustomTask | DatasetTask | ReasoningTask, Field(discriminator="name")]
 
 _TASK: TypeAdapter[Task] = TypeAdapter(Task)
 

@@ -1,0 +1,205 @@
+"""Where published sets are found: in the project and nowhere else, or at one commit on a server of the test's own."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pytest
+
+from harness.source.dataset import in_folder
+from harness.source.rows import DataError
+from harness.spec.task import DataSet
+
+if TYPE_CHECKING:
+    from tests.conftest import Published
+
+COMMIT, OLDER = "a" * 40, "b" * 40
+ASK = """
+import json, sys
+from harness.source.dataset import on_hub
+from harness.source.rows import DataError
+from harness.spec.task import DataSet
+try:
+    place = on_hub(DataSet.model_validate_json(sys.argv[1]))
+    print(json.dumps([place.commit, [str(file) for file in place.files]]))
+except DataError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def declared(**said: Any) -> DataSet:
+    return DataSet.model_validate_json(json.dumps({"format": "gsm8k", "split": "train", **said}))
+
+
+def test_a_folder_holds_the_layout_of_the_hub_or_plain_files(tmp_path: Path, published: "type[Published]") -> None:
+    published.gsm8k(tmp_path / "data" / "gsm8k", rows=3)
+    published.gsm8k(tmp_path / "data" / "gsm8k", split="test", rows=3)
+    found = in_folder(declared(folder="data/gsm8k"), tmp_path)
+    assert [file.name for file in found] == ["train-00000-of-00001.parquet"]
+    plain = tmp_path / "data" / "plain"
+    published.lines(plain / "train.jsonl", [])
+    published.lines(plain / "train.py", [])
+    assert in_folder(declared(folder="data/plain"), tmp_path) == (plain / "train.jsonl",)
+
+
+def test_files_of_a_split_come_in_the_order_of_their_names(tmp_path: Path, published: "type[Published]") -> None:
+    published.deepmath(tmp_path / "d", 4)
+    names = [file.name for file in in_folder(declared(format="deepmath-103k", folder="d"), tmp_path)]
+    assert names == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+
+
+def test_a_folder_or_file_that_leads_out_of_the_project_is_refused(
+    tmp_path: Path, published: "type[Published]"
+) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    published.lines(elsewhere / "train.jsonl", [])
+    (project / "linked").symlink_to(elsewhere)
+    (project / "data").mkdir()
+    (project / "data" / "train.jsonl").symlink_to(elsewhere / "train.jsonl")
+    with pytest.raises(DataError, match=r"gsm8k in linked: linked leads out of the project\. Copy the files in\."):
+        in_folder(declared(folder="linked"), project)
+    with pytest.raises(DataError, match=r"data/train\.jsonl leads out of the project\. Copy the files in\."):
+        in_folder(declared(folder="data"), project)
+
+
+def test_what_is_not_in_the_project_is_told_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gsm8k in data: no such folder in the project .*\. Download the set there"):
+        in_folder(declared(folder="data"), tmp_path)
+    with pytest.raises(DataError, match=r"no project here, and a folder is one of a project\."):
+        in_folder(declared(folder="data"), None)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"no file of the split train \(looked for main/train-\*\.parquet\)\."):
+        in_folder(declared(folder="data"), tmp_path)
+
+
+@dataclass
+class Hub:
+    """A server with one open data set, one behind consent, and a main branch that moves."""
+
+    files: dict[str, bytes]
+    url: str = ""
+    asked: list[str] = field(default_factory=list[str])
+    revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT, "v1": OLDER})
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body for a path."""
+        self.asked.append(path)
+        parts = path.split("?")[0].strip("/").split("/")
+        if parts[:2] == ["api", "datasets"]:
+            return self._about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
+        name = "/".join(parts[5:])
+        if parts[0] != "datasets" or "/".join(parts[1:3]) != "openai/gsm8k" or name not in self.files:
+            return 404, {"X-Error-Code": "EntryNotFound"}, b""
+        tag = hashlib.sha256(self.files[name]).hexdigest()
+        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": parts[4]}, self.files[name]
+
+    def _about(self, repo: str, revision: str, kind: list[str]) -> tuple[int, dict[str, str], bytes]:
+        if repo == "lab/gated":
+            return 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b""
+        if repo != "openai/gsm8k":
+            return 404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}, b""
+        commit = self.revisions.get(revision, revision if revision in self.revisions.values() else None)
+        if commit is None:
+            return 404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b""
+        if kind == ["tree"]:
+            tree = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in self.files.items()]
+            return 200, {}, json.dumps(tree).encode()
+        about = {"id": repo, "sha": commit, "siblings": [{"rfilename": name} for name in self.files]}
+        return 200, {}, json.dumps(about).encode()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, published: "type[Published]") -> Iterator[Hub]:
+    published.gsm8k(tmp_path / "made", rows=3)
+    published.gsm8k(tmp_path / "made", split="test", rows=3)
+    main = {f"main/{file.name}": file.read_bytes() for file in (tmp_path / "made" / "main").iterdir()}
+    hub = Hub({**main, "gsm8k.py": b"raise SystemExit", "README.md": b"words"})
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = hub.answer(unquote(self.path))
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    yield hub
+    server.shutdown()
+    server.server_close()
+
+
+def found(said: dict[str, Any], url: str, home: Path, offline: bool = False) -> Any:
+    """Ask for a set in a fresh process: the library reads its environment when it is imported."""
+    environment = {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "1" if offline else "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": ":".join(sys.path),
+    }
+    command = [sys.executable, "-c", ASK, json.dumps({"format": "gsm8k", "split": "train", **said})]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("revision", "commit"), [("main", COMMIT), ("v1", OLDER), (OLDER, OLDER)])
+def test_a_revision_is_resolved_to_its_commit_and_only_the_split_is_had(
+    revision: str, commit: str, hub: Hub, tmp_path: Path
+) -> None:
+    at, files = found({"revision": revision}, hub.url, tmp_path)
+    assert at == commit
+    assert [fnmatch(file, f"*/snapshots/{commit}/main/train-00000-of-00001.parquet") for file in files] == [True]
+    assert not any("gsm8k.py" in path or "/test-" in path for path in hub.asked)
+
+
+@pytest.mark.slow
+def test_without_a_connection_the_copy_is_found_at_its_commit(hub: Hub, tmp_path: Path) -> None:
+    first = found({"revision": "main"}, hub.url, tmp_path)
+    before = len(hub.asked)
+    assert found({"revision": "main"}, hub.url, tmp_path, offline=True) == first
+    assert found({"revision": COMMIT}, hub.url, tmp_path, offline=True) == first
+    assert len(hub.asked) == before
+    assert "no answer from the Hub and no copy in" in found({"revision": "v1"}, hub.url, tmp_path, offline=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"revision": "v9"}, "openai/gsm8k@v9: no such revision of this set. Name a commit, a tag or a branch."),
+        ({"id": "lab/gated", "revision": "main"}, "lab/gated@main: its authors ask for consent first."),
+        ({"id": "lab/absent", "revision": "main"}, "lab/absent@main: no such data set on the Hub, or a private one."),
+        (
+            {"revision": "main", "format": "math-500", "split": "test", "id": "openai/gsm8k"},
+            "no file of the split test",
+        ),
+    ],
+)
+def test_a_no_of_the_hub_is_told_in_one_line(said: dict[str, Any], message: str, hub: Hub, tmp_path: Path) -> None:
+    told = found(said, hub.url, tmp_path)
+    assert message in told
+    assert "\n" not in told
