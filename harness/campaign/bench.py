@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.campaign.kept import unkept
+from harness.campaign.pinning import Pinner
 from harness.execute import Executor
 from harness.plan import (
     PlannedBase,
@@ -35,13 +36,15 @@ from harness.plan import (
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
-from harness.source import items_hash, splits
+from harness.source import evaluation_hash
+from harness.source.questions import REMEDY, Unpinned
 from harness.source.seeds import CONFIRM, EXPLORE
 from harness.spec import DeclarationError, Given, Hypothesis, Protocol
 from harness.spec.code import is_code, read
 from harness.spec.messages import nearest
 from harness.spec.protocol import AT
 from harness.spec.shelf import Shelf
+from harness.spec.task import TextTask
 
 INDEX_EVERY = 20.0
 """Seconds between refreshes of the index while runs are at work."""
@@ -65,8 +68,30 @@ class Bench:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """The protocol that all cells share."""
-        return self.shelf.protocol(self.protocol_name)
+        """The protocol that all cells share, pinned as far as is known without asking anybody."""
+        return self._pinner.pinned(self.shelf.protocol(self.protocol_name))
+
+    @property
+    def _pinner(self) -> Pinner:
+        return Pinner(self.store, self.shelf.root)
+
+    def pin(self) -> list[str]:
+        """Pin what the protocol leaves open, from the Hub or the project's folders; return what is to be told.
+
+        Whoever registers or executes asks for this first: identities of what is not pinned are provisional.
+        """
+        self.protocol, told = self._pinner.pin(self.shelf.protocol(self.protocol_name))
+        return told
+
+    def unpinned(self) -> tuple[str, ...]:
+        """Return what identities under this protocol lack; empty where they are final."""
+        task = self.protocol.task
+        return task.unpinned() if isinstance(task, TextTask) else ()
+
+    def check_pinned(self) -> None:
+        """Raise Unpinned where identities under this protocol are still provisional."""
+        if unknown := self.unpinned():
+            raise Unpinned([f"task: not known yet: {', '.join(unknown)}. {REMEDY}"])
 
     def hypotheses(self, names: Sequence[str]) -> dict[str, Hypothesis]:
         """Return the hypotheses of these names; raise DeclarationError with the mistakes of all their files."""
@@ -212,6 +237,7 @@ class Bench:
 
     def register(self, hypotheses: Mapping[str, Hypothesis]) -> dict[str, Registration]:
         """Register those that are not registered yet; return what is in force for each, changed since or not."""
+        self.check_pinned()
         in_force: dict[str, Registration] = {}
         for name, hypothesis in hypotheses.items():
             found = registered(self.store, name, self.protocol_name)
@@ -229,6 +255,7 @@ class Bench:
         Raises:
             DeclarationError: one of them was never registered or has not changed; then none is amended.
         """
+        self.check_pinned()
         predecessors = {name: registered(self.store, name, self.protocol_name) for name in hypotheses}
         frozen = {name: registration_hash(hypothesis, self.protocol) for name, hypothesis in hypotheses.items()}
         lines = [_unamendable(name, found, frozen[name]) for name, found in predecessors.items()]
@@ -247,7 +274,7 @@ class Bench:
         return {
             "declaration": hypothesis.model_dump(mode="json"),
             "protocol_declaration": self.protocol.model_dump(mode="json"),
-            "evaluation_set": items_hash(splits(self.protocol.task).evaluation),
+            "evaluation_set": evaluation_hash(self.protocol.task),
             "code": self.code(hypothesis),
         }
 
@@ -264,6 +291,7 @@ class Bench:
         """Execute what a run set lacks, bases first; a base that failed leaves its runs out, with the reason."""
         if not self.unfinished(runs):
             return []
+        self.check_pinned()
         self.store.root.mkdir(parents=True, exist_ok=True)
         executor = make_executor()
         try:

@@ -79,6 +79,7 @@ def _files(
         file = source_file(shelf.code_root, code)
         yield file, str(file.relative_to(shelf.code_root))
     kept = [store.registrations / bench.protocol_name / name, *(table.file.parent for table in tables)]
+    kept += sorted(store.pins.glob("*"))  # which rows a declared set means; the rows decide nothing
     for folder in kept:
         yield from ((file, _place(store, file)) for file in sorted(folder.glob("*")) if file.is_file())
     firsts = (first_adoption(store, table.content) for table in tables)

@@ -82,6 +82,7 @@ def run_pilot(bench: Bench, make_executor: MakeExecutor, watch: Watch) -> Choice
     """
     protocol = pilot_protocol(bench.protocol)
     pilot = Bench(bench.shelf, bench.store.pilot(bench.protocol_name), bench.protocol_name)
+    pilot.protocol = protocol  # pinned where the bench's is
     base, runs = _runs(protocol)
     pilot.execute(RunSet((base,), tuple(runs)), make_executor, watch)
     if pilot.failed:

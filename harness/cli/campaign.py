@@ -20,6 +20,12 @@ from harness.spec import Hypothesis
 FAILED = 1
 
 
+def pin(session: Session, bench: Bench) -> None:
+    """Pin what the protocol leaves open, and tell what was left out; nothing to do for most protocols."""
+    for line in bench.pin():
+        session.note(line)
+
+
 def asked(bench: Bench, names: Sequence[str]) -> dict[str, Hypothesis]:
     """Return the hypotheses named, or the whole shelf where none is."""
     return bench.hypotheses(tuple(dict.fromkeys(names)) or bench.shelf.names("hypotheses"))

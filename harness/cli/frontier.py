@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.campaign.bench import Bench
-from harness.cli.campaign import FAILED, executor, tell_failures
+from harness.cli.campaign import FAILED, executor, pin, tell_failures
 from harness.cli.session import (
     Session,
     models_option,
@@ -115,6 +115,7 @@ def command(
     """
     _check(session, figure)
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore=True)
+    pin(session, bench)
     bases = bench.planned_bases(models)
     if len(bases) != 1:
         names = ", ".join(base.name for base in bases)

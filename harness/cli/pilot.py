@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from harness.campaign.bench import Bench
-from harness.cli.campaign import FAILED, executor
+from harness.cli.campaign import FAILED, executor, pin
 from harness.cli.session import Session, output_options, pass_session, protocol_option, workers_option
 
 
@@ -21,7 +21,7 @@ def command(session: Session, protocol: str | None, workers: int | None) -> int:
     from harness.publish.progress import ShownProgress
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
-    _ = bench.protocol  # its mistakes are told before any folder is made
+    pin(session, bench)  # the protocol's mistakes are told before any folder is made
     bench.store.pilot(bench.protocol_name).root.mkdir(parents=True, exist_ok=True)
     try:
         with ShownProgress(quiet=session.quiet) as shown:

@@ -1,6 +1,7 @@
 """`harness plan`: which runs are needed, by whom, which of them exist, and why a run is not one that exists."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import click
 
@@ -46,7 +47,9 @@ def command(
     ]
     bases = [{"base": base.name, "id": base.id, "state": str(bench.base_job(base).state())} for base in runs.bases]
     first = at_first(hypotheses, runs)
-    session.emit({"bases": bases, "runs": listed, "first_look": first}, _text(runs, there, first))
+    unknown = list(bench.unpinned())
+    said = {"bases": bases, "runs": listed, "first_look": first, "provisional": unknown}
+    session.emit(said, "\n".join([_text(runs, there, first), *_provisional(unknown)]))
     return 0
 
 
@@ -73,6 +76,12 @@ def _text(runs: RunSet, there: set[str], first: int) -> str:
         f"{len(there)} cached; sharing saves {saved}"
     )
     return "\n".join(lines)
+
+
+def _provisional(unknown: Sequence[str]) -> list[str]:
+    """Return a line where identities are not final, because something that they rest on is not known yet."""
+    rule = "ids and seeds are provisional, counts are not. `harness register` finds it out"
+    return [f"not known yet: {', '.join(unknown)}. {rule}"] if unknown else []
 
 
 def _why(session: Session, bench: Bench, runs: RunSet, why: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.campaign.bench import Bench
+from harness.cli.campaign import pin
 from harness.cli.session import Session, output_options, pass_session, protocol_option
 from harness.plan import registration_hash
 from harness.record.registration import Registration
@@ -34,6 +35,7 @@ def command(session: Session, names: tuple[str, ...], protocol: str | None, amen
     """
     why = _reason(reason, amend, names)
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
+    pin(session, bench)
     hypotheses = bench.hypotheses(tuple(dict.fromkeys(names))) if names else _valid(session, bench)
     in_force = bench.register(hypotheses) if why is None else bench.amend(hypotheses, why)
     said = [_said(registration, hypotheses, bench) for registration in in_force.values()]

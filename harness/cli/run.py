@@ -5,7 +5,7 @@ import click
 from harness.campaign.bench import Bench
 from harness.campaign.execution import Progress
 from harness.campaign.foreseen import needed, unfinished_tunings
-from harness.cli.campaign import FAILED, asked, execute, tell_failures
+from harness.cli.campaign import FAILED, asked, execute, pin, tell_failures
 from harness.cli.session import (
     Session,
     explore_option,
@@ -36,6 +36,7 @@ def command(
 ) -> int:
     """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore)
+    pin(session, bench)
     hypotheses, bases = asked(bench, names), bench.bases(models) if models else None
     bench.check_bases(hypotheses, bench.planned_bases(models) if models else None)
     bench.register_shelf()  # before planning: a registration decides the seeds

@@ -8,7 +8,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.beside import with_rivals
 from harness.campaign.looks import due
 from harness.campaign.verdicts import made_subjects, verdict_on
-from harness.cli.campaign import FAILED, as_shown, asked, execute, shown, tell_failures
+from harness.cli.campaign import FAILED, as_shown, asked, execute, pin, shown, tell_failures
 from harness.cli.campaign import models as named_models
 from harness.cli.session import (
     Session,
@@ -62,6 +62,8 @@ def command(
     if bool(names) == every:
         raise click.UsageError("name the claims to test, or say --all.")
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
+    if not no_run:
+        pin(session, bench)
     claims = _askable(session, bench) if every else asked(bench, names)
     hypotheses, left_out = (claims, {}) if no_rivals else with_rivals(bench, claims)
     for name, why in left_out.items():

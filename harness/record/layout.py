@@ -46,6 +46,21 @@ class Store:
         return self.root / "adopted"
 
     @property
+    def rows(self) -> Path:
+        """Rows of published sets, each in the file of its hash."""
+        return self.root / "data" / "rows"
+
+    @property
+    def pins(self) -> Path:
+        """Which rows declarations were found to mean."""
+        return self.root / "data" / "pins"
+
+    @property
+    def checked(self) -> Path:
+        """Tasks whose correct answers were all read once."""
+        return self.root / "data" / "checked"
+
+    @property
     def index(self) -> Path:
         """The DuckDB index of the records."""
         return self.root / "index.duckdb"

@@ -1,0 +1,74 @@
+"""Protocols on published questions, from the command line: planned without them, refused without them, then pinned."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.spec.problem import Problem
+
+if TYPE_CHECKING:
+    from tests.conftest import Made, Published
+
+Call = Callable[..., Any]
+TASK = """task:
+  name: dataset
+  training: {format: gsm8k, split: train, folder: data/gsm8k}
+  prompt: "{question}"
+  verifier: math-verify
+  split_seed: 5
+  evaluation_problems: 500
+  validation_problems: 500
+  training_prompts: 80
+"""
+WHY = "not known yet: gsm8k in data/gsm8k. ids and seeds are provisional, counts are not. `harness register`"
+
+
+def any_base(*_: object) -> list[Problem]:
+    """Stand in for the check that a base reads text."""
+    return []
+
+
+def a_base(*_: object) -> dict[str, str]:
+    """Stand in for the identity of a model that reads text."""
+    return {"kind": "base"}
+
+
+@pytest.fixture
+def project(made: "Made", monkeypatch: pytest.MonkeyPatch) -> "Made":
+    """Return a project on a set that is not there; its bases are taken for models of another kind."""
+    monkeypatch.setattr("harness.spec.task_checks._bases_read_text", any_base)
+    monkeypatch.setattr("harness.plan.runset.base_identity", a_base)
+    text = re.sub(r"task: \{.*?\}\n", lambda _: TASK, made.protocol_text, count=1, flags=re.DOTALL)
+    made.declare("runs/bench.yaml", text.replace("temperature: 1.0}", "temperature: 1.0, max_tokens: 8}"))
+    return made
+
+
+def test_a_set_that_is_not_there_is_planned_and_marked_and_nothing_else(harness: Call, project: "Made") -> None:
+    said = harness("plan", "live")
+    assert said.code == 0
+    assert "12 runs in all on 1 bases: 12 new" in said.out
+    assert said.out.splitlines()[-1].startswith(WHY)
+    assert harness("plan", "live", "--json").json["provisional"] == ["gsm8k in data/gsm8k"]
+    for command in (("register", "live"), ("run", "live"), ("test", "live"), ("pilot",)):
+        refused = harness(*command)
+        assert refused.code == 2
+        assert refused.err.startswith("gsm8k in data/gsm8k: no such folder in the project ")
+        assert refused.err.count("\n") == 1
+    assert not (project.store.root / "registrations").exists()
+
+
+def test_once_it_is_there_registering_makes_ids_final(
+    harness: Call, project: "Made", published: "type[Published]"
+) -> None:
+    before = {run["run"] for run in harness("plan", "live", "--json").json["runs"]}
+    rows = published.gsm8k(project.root / "data" / "gsm8k")
+    published.parquet(project.root / "data" / "gsm8k" / "main" / "train-00000-of-00001.parquet", [*rows, rows[0]])
+    said = harness("register", "live")
+    assert said.code == 0
+    assert said.err == "task: 1 questions occur twice: left out\n"
+    planned = harness("plan", "live", "--json").json
+    assert planned["provisional"] == []
+    assert before.isdisjoint(run["run"] for run in planned["runs"])
+    assert harness("register", "live", "--json").json["registrations"][0]["changed"] is False
