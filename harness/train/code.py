@@ -11,6 +11,7 @@ from harness.source.code import load
 from harness.spec import CustomTask, Task, read_task
 from harness.spec.code import PERMIT
 from harness.spec.protocol import Recipe
+from harness.spec.task import TextTask
 
 
 class NotPermitted(Exception):
@@ -21,9 +22,15 @@ class NotPermitted(Exception):
         super().__init__(f"{what} {name} {rule}")
 
 
-def permitted_task(identity: dict[str, Any], code_root: Path | None) -> Task:
-    """Return the task of an identity, with permission to run its code; raise NotPermitted where there is none."""
+def permitted_task(identity: dict[str, Any], code_root: Path | None, data: Path | None = None) -> Task:
+    """Return the task of an identity, with permission to run its code and with the folder of its rows, `data`.
+
+    Raises:
+        NotPermitted: it names code, and there is no permission.
+    """
     task = read_task(identity["task"])
+    if isinstance(task, TextTask):
+        return task if data is None else task.at(data)
     if not isinstance(task, CustomTask):
         return task
     if code_root is None:

@@ -1,7 +1,7 @@
 """Scoring a policy on held-out problems: sampled answers and the most likely one, problem by problem.
 
 The generator is seeded and torch's own is left untouched, so that scoring in the middle of a run does not change it.
-An answer is correct if it is the exact string, followed at once by the end-of-sequence token.
+How a policy is asked, and what counts as correct, are the exam's.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from harness.source import Item
 from harness.spec.protocol import Evaluation
-
-BATCH = 512
-"""Sequences generated together."""
+from harness.train.exam import Exam
 
 
 def evaluate(
@@ -27,11 +25,16 @@ def evaluate(
     *,
     step: int,
     split: str,
+    exam: Exam | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one row a problem, as `record.shards.EVALUATION` describes them; equal seeds give equal rows."""
+    """Return one row a problem, as `record.shards.EVALUATION` describes them; equal seeds give equal rows.
+
+    Without an `exam`, problems are asked bare and answers are exact.
+    """
+    exam = exam or Exam(tokenizer)
     with _apart(model, seed):
-        sampled = _sampled(model, tokenizer, items, plan)
-        greedy = _correct(model, tokenizer, items, do_sample=False)
+        sampled = _sampled(model, exam, items, plan)
+        greedy = _correct(model, exam, items, plan, do_sample=False)
     n = plan.samples_per_problem
     return [
         {
@@ -51,7 +54,7 @@ def sampled_accuracy(
 ) -> float:
     """Return the share of sampled answers that are correct, without the most likely ones and without rows."""
     with _apart(model, seed):
-        sampled = _sampled(model, tokenizer, items, plan)
+        sampled = _sampled(model, Exam(tokenizer), items, plan)
     return sum(sampled) / len(sampled)
 
 
@@ -72,36 +75,24 @@ def _apart(model: PreTrainedModel, seed: int) -> Iterator[None]:
     model.train(training)
 
 
-def _sampled(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, items: tuple[Item, ...], plan: Evaluation
-) -> list[bool]:
+def _sampled(model: PreTrainedModel, exam: Exam, items: tuple[Item, ...], plan: Evaluation) -> list[bool]:
     repeated = tuple(item for item in items for _ in range(plan.samples_per_problem))
-    return _correct(model, tokenizer, repeated, do_sample=True, temperature=plan.temperature, top_k=0, top_p=1.0)
+    return _correct(model, exam, repeated, plan, do_sample=True, temperature=plan.temperature, top_k=0, top_p=1.0)
 
 
 def _correct(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, items: tuple[Item, ...], **generation: Any
+    model: PreTrainedModel, exam: Exam, items: tuple[Item, ...], plan: Evaluation, **generation: Any
 ) -> list[bool]:
     verdicts: list[bool] = []
-    longest = max(len(item.answer) for item in items) + 1
+    longest = exam.most_tokens(items, plan)
     generate: Any = model.generate
-    for start in range(0, len(items), BATCH):
-        batch = items[start : start + BATCH]
-        prompts = tokenizer([item.prompt for item in batch], return_tensors="pt", padding=True).to(model.device)
+    for start in range(0, len(items), plan.batch):
+        batch = items[start : start + plan.batch]
+        prompts = exam.encoded(batch).to(model.device)
         tokens_BT = generate(**prompts, max_new_tokens=longest, **generation)
         answers_BT = tokens_BT[:, prompts["input_ids"].shape[1] :].tolist()
-        verdicts += [is_correct(tokenizer, ids, item.answer) for ids, item in zip(answers_BT, batch, strict=True)]
+        answers, rows = [item.answer for item in batch], [item.row for item in batch]
+        marked = exam.marked(answers_BT, answers, rows)
+        exam.counts.update(one.judgement for one in marked)
+        verdicts += [one.correct for one in marked]
     return verdicts
-
-
-def is_correct(tokenizer: PreTrainedTokenizerFast, completion: list[int], answer: str) -> bool:
-    """Return whether token ids spell exactly the answer and then end; what follows the end does not count."""
-    return tokenizer.eos_token_id in completion and answered(tokenizer, completion) == answer
-
-
-def answered(tokenizer: PreTrainedTokenizerFast, completion: list[int]) -> str:
-    """Return the text of token ids before their end, or of all where there is none; special tokens are spelt out."""
-    end: Any = tokenizer.eos_token_id
-    text = tokenizer.decode(completion[: completion.index(end)] if end in completion else completion)
-    assert isinstance(text, str)
-    return text

@@ -15,6 +15,7 @@ import transformers
 
 from harness import __version__
 from harness.record.atomic import write_json
+from harness.record.data import kept_rows
 from harness.record.job import Attempt, JobDirectory
 from harness.record.shards import write_shard
 from harness.source import items_hash, splits
@@ -85,7 +86,7 @@ def _facts(
         raise FileNotFoundError(f"base {identity['base_id']} has no result in this store, and the run starts from it")
     scratch = attempt.path / "trainer"
     try:
-        return train_run(identity, base, attempt.stage, scratch, heartbeat, code_root)
+        return train_run(identity, base, attempt.stage, scratch, heartbeat, code_root, kept_rows(job.path))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

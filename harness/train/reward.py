@@ -1,4 +1,4 @@
-"""The verifiable reward: 1 for exactly the right answer followed by the end of the sequence, else 0; or a user's own.
+"""The verifiable reward: the score that the task's exam gives an answer, 1 for a right one; or a user's own.
 
 Decoded completions leave special tokens out, so the end is looked for in the token ids. The first call's token ids
 are kept: two seeds whose first completions agree are one seed that did not reach the sampler.
@@ -6,34 +6,43 @@ are kept: two seeds whose first completions agree are one seed that did not reac
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
 from harness.source.code import call, finite, told
+from harness.source.judgement import Judgement
 from harness.spec.problem import shown
-from harness.train.evaluate import answered, is_correct
+from harness.train.exam import Exam
 
 
 class ExactAnswer:
-    """TRL reward function over the dataset's `answer` column."""
+    """TRL reward function over the dataset's `answer` column; without an exam, only the exact answer earns 1."""
 
     __name__ = "exact_answer"  # TRL names its metrics after it
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast):
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, exam: Exam | None = None):
         self._tokenizer = tokenizer
+        self._exam = exam or Exam(tokenizer)
         self.first: list[list[int]] = []
         """Token ids of the completions of the first update."""
+        self.counts: Counter[Judgement] = Counter()
+        """Completions that were rewarded, by what became of them."""
 
-    def __call__(self, completion_ids: list[list[int]], answer: list[str], **_: Any) -> list[float]:
-        """Return one reward a completion."""
+    def __call__(
+        self, completion_ids: list[list[int]], answer: list[str], row: list[int] | None = None, **_: Any
+    ) -> list[float]:
+        """Return one reward a completion; `row` is the number of the problem, where the data set has one."""
         if not self.first:
             self.first = [list(map(int, ids)) for ids in completion_ids]
-        return [self._one(ids, correct) for ids, correct in zip(completion_ids, answer, strict=True)]
+        return self._rewards(completion_ids, answer, row if row is not None else [-1] * len(answer))
 
-    def _one(self, completion: list[int], answer: str) -> float:
-        return float(is_correct(self._tokenizer, completion, answer))
+    def _rewards(self, completions: list[list[int]], answers: list[str], rows: list[int]) -> list[float]:
+        marked = self._exam.marked(completions, answers, rows)
+        self.counts.update(one.judgement for one in marked)
+        return [one.score for one in marked]
 
     def first_rollouts(self) -> dict[str, Any]:
         """Return the hash of the first update's completions and the text of the first eight."""
@@ -49,13 +58,23 @@ class OwnReward(ExactAnswer):
     It sees the completion up to its end, special tokens spelt out; one without an end, up to where it was cut off.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, name: str, function: Callable[[str, str], Any]):
-        super().__init__(tokenizer)
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        name: str,
+        function: Callable[[str, str], Any],
+        exam: Exam | None = None,
+    ):
+        super().__init__(tokenizer, exam)
         self._name = name
         self._function = function
 
+    def _rewards(self, completions: list[list[int]], answers: list[str], rows: list[int]) -> list[float]:
+        del rows
+        return [self._one(ids, answer) for ids, answer in zip(completions, answers, strict=True)]
+
     def _one(self, completion: list[int], answer: str) -> float:
-        text = answered(self._tokenizer, completion)
+        text = self._exam.text(completion)
         value = call(self._name, self._function, text, answer)
         if (number := finite(value)) is None:
             rule = "a reward is a finite number. Return one for every completion."

@@ -5,7 +5,7 @@ save its buffered generations, so a resumed run would be another run; a killed o
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from trl import GRPOTrainer, SFTTrainer
 from harness.plan import planned_updates
 from harness.record.atomic import read_json
 from harness.record.shards import write_shard
-from harness.source import Item, Splits, items_hash, splits
-from harness.spec import AdapterSpec, Cell
+from harness.source import Item, Splits, evaluation_hash, items_hash, splits
+from harness.source.questions import text_splits
+from harness.spec import AdapterSpec, Cell, Task
 from harness.spec.protocol import Evaluation, Recipe
+from harness.spec.task import TextTask
 from harness.train.adapters import declared_fields, frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
 from harness.train.as_declared import by_declaration, check_realised
 from harness.train.code import permitted_task, reward_function
 from harness.train.evaluate import accuracy, evaluate
+from harness.train.exam import Exam, TextExam, ends_of
 from harness.train.progress import Heartbeat, StepLog
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
@@ -43,6 +46,7 @@ class _Looks:
     base: Path
     tokenizer: Any
     parts: Splits
+    exam: Exam
     since: Start | None = None
     """Set once the adapter is in place."""
 
@@ -50,7 +54,8 @@ class _Looks:
         """Return the rows of the evaluation shard of one split; sampling is seeded by run, step and split."""
         plan = Evaluation.model_validate(self.identity["evaluation"])
         seed = (self.identity["seed"] + 7919 * step + (split == "validation")) % 2**31
-        return evaluate(policy, self.tokenizer, getattr(self.parts, split), plan, seed, step=step, split=split)
+        items = getattr(self.parts, split)
+        return evaluate(policy, self.tokenizer, items, plan, seed, step=step, split=split, exam=self.exam)
 
     def spectra(self, policy: Any, step: int, placed: bool = False) -> list[dict[str, Any]]:
         """Return the rows of the spectrum shard of one step; `placed` says where in the base the update lies, too."""
@@ -101,30 +106,34 @@ def train_run(
     scratch: Path,
     heartbeat: Heartbeat,
     code_root: Path | None = None,
+    data: Path | None = None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Train and score the run that `identity` describes on the base in folder `base`; return facts and seconds spent.
 
     Writes the evaluation, steps and spectrum shards and the adapter (PEFT format, safetensors) into `stage`. Code of
-    the user's own that the identity names is run from the project `code_root`, never without one.
+    the user's own that the identity names is run from the project `code_root`, never without one; rows of published
+    sets are read from the folder `data`.
     """
     cell, recipe = Cell.model_validate(identity["cell"], strict=False), Recipe.model_validate(identity["recipe"])
-    parts = splits(permitted_task(identity, code_root))
-    if items_hash(parts.evaluation) != identity["evaluation_set"]:
+    task = permitted_task(identity, code_root, data)
+    parts = splits(task)
+    if evaluation_hash(task) != identity["evaluation_set"]:
         raise ValueError("the evaluation set made here is not the one that the run is identified by")
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, recipe.dtype))
     loaded, base_names = weights_hash(model.named_parameters()), parameter_names(model)
     _is_the_base(loaded, base, recipe)
 
-    looks = _Looks(identity, cell.adapter, base, tokenizer, parts)
-    log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, code_root)
+    exam = TextExam(tokenizer, task, ends_of(model, tokenizer)) if isinstance(task, TextTask) else Exam(tokenizer)
+    looks = _Looks(identity, cell.adapter, base, tokenizer, parts, exam)
+    log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, exam, code_root)
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
     common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch]}
     began = time.process_time()
     with by_declaration(cell.adapter):
         common["peft_config"] = peft_config(cell.adapter, recipe, planned)
-        trainer = _trainer(cell, parts.training, reward, common)
+        trainer = _trainer(cell, parts.training, exam, reward, common)
         policy = trainer.model
         check_realised(policy, cell.adapter, declared_fields(cell.adapter, recipe, planned))
         looks.since = start(policy, cell.adapter, base)
@@ -147,7 +156,21 @@ def train_run(
         "first_rollouts": reward.first_rollouts() if cell.algorithm == "grpo" else None,
         "trainer": record,
     }
+    facts |= _in_text(task, parts, exam, reward)
+    exam.close()
     return facts, spent
+
+
+def _in_text(task: Task, parts: Splits, exam: Exam, reward: ExactAnswer) -> dict[str, Any]:
+    """Return what is recorded of a task in text: its problems, how they were asked, and what became of the answers."""
+    if not isinstance(task, TextTask):
+        return {}
+    return {
+        "problems": {name: items_hash(getattr(parts, name)) for name in ("evaluation", "validation", "training")},
+        "left_out": asdict(text_splits(task)[1]),
+        "answers": {"training": dict(reward.counts), "scored": dict(exam.counts)},
+        **exam.facts(parts.evaluation),
+    }
 
 
 def _ended(looks: _Looks, policy: Any, stage: Path, log: StepLog, watch: _Watch) -> dict[str, Any]:
@@ -174,18 +197,19 @@ def _has_trained(log: StepLog, cell: Cell, reward: ExactAnswer) -> None:
         raise ValueError("the trainer never asked for a reward, so it cannot have trained towards it")
 
 
-def _reward(cell: Cell, recipe: Recipe, tokenizer: Any, code_root: Path | None) -> ExactAnswer:
+def _reward(cell: Cell, recipe: Recipe, tokenizer: Any, exam: Exam, code_root: Path | None) -> ExactAnswer:
     if cell.algorithm != "grpo" or recipe.reward is None:
-        return ExactAnswer(tokenizer)
-    return OwnReward(tokenizer, recipe.reward, reward_function(recipe, code_root))
+        return ExactAnswer(tokenizer, exam)
+    return OwnReward(tokenizer, recipe.reward, reward_function(recipe, code_root), exam)
 
 
-def _trainer(cell: Cell, items: tuple[Item, ...], reward: ExactAnswer, common: dict[str, Any]) -> Any:
+def _trainer(cell: Cell, items: tuple[Item, ...], exam: Exam, reward: ExactAnswer, common: dict[str, Any]) -> Any:
     if cell.algorithm == "grpo":
         rewards: list[Any] = [reward]
-        trainer: Any = GRPOTrainer(reward_funcs=rewards, train_dataset=_prompts(items), **common)
+        prompts = Dataset.from_list(exam.prompts(items))
+        trainer: Any = GRPOTrainer(reward_funcs=rewards, train_dataset=prompts, **common)
     else:
-        trainer = SFTTrainer(train_dataset=_demonstrations(items), **common)
+        trainer = SFTTrainer(train_dataset=Dataset.from_list(exam.demonstrations(items)), **common)
     trainer.remove_callback(PrinterCallback)  # without a progress bar it would print every log
     return trainer
 
@@ -226,11 +250,3 @@ def _save(policy: Any, stage: Path, base_id: str) -> None:
             setattr(config, name, sorted(value))
     policy.save_pretrained(stage, safe_serialization=True, save_embedding_layers=False)
     (stage / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-
-
-def _prompts(items: tuple[Item, ...]) -> Dataset:
-    return Dataset.from_list([{"prompt": item.prompt, "answer": item.answer} for item in items])
-
-
-def _demonstrations(items: tuple[Item, ...]) -> Dataset:
-    return Dataset.from_list([{"prompt": item.prompt, "completion": item.answer} for item in items])

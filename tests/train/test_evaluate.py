@@ -6,7 +6,7 @@ import torch
 
 from harness.source import Item
 from harness.spec.protocol import Evaluation
-from harness.train.evaluate import BATCH, accuracy, evaluate, sampled_accuracy
+from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
 from harness.train.tokenizer import character_tokenizer
 
 TOKENIZER = character_tokenizer()
@@ -83,11 +83,11 @@ def test_the_generator_and_the_mode_are_left_as_they_were() -> None:
 
 
 def test_more_problems_than_a_batch_are_all_scored() -> None:
-    items = tuple(Item("1+2=", "3") if i % 3 else Item("0+1=", "1") for i in range(BATCH + 5))
+    items = tuple(Item("1+2=", "3") if i % 3 else Item("0+1=", "1") for i in range(THREE.batch + 5))
     model = Scripted("3", lambda: "3")
     rows = scored(model, items)
-    assert [row["correct"] for row in rows] == [3 if i % 3 else 0 for i in range(BATCH + 5)]
-    assert [asked["rows"] for asked in model.asked][-2:] == [BATCH, 5]
+    assert [row["correct"] for row in rows] == [3 if i % 3 else 0 for i in range(THREE.batch + 5)]
+    assert [asked["rows"] for asked in model.asked][-2:] == [THREE.batch, 5]
 
 
 def test_a_real_model_repeats_with_its_seed_and_leaves_the_generator(pocket) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from harness.train.evaluate import is_correct
+from harness.train.exam import is_correct
 from harness.train.reward import ExactAnswer
 from harness.train.tokenizer import character_tokenizer
 
