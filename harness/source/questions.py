@@ -18,6 +18,8 @@ from harness.spec.canonical import canonical_json
 from harness.spec.task import DataSet, DatasetTask, ReasoningTask, TextTask, read_task
 
 T = TypeVar("T")
+ENOUGH = 500
+"""Evaluation problems that a set has to give where it has them."""
 REMEDY = "`harness register` finds it out, from the Hub, the folder or the installed library."
 
 
@@ -67,7 +69,8 @@ def _splits(declared: str, data: Path | None) -> tuple[Splits, Removed]:
     from harness.source.reasoning import problems  # the library takes seconds
 
     made = problems(task)
-    items, repeated = _distinct([(question, Item(task.asked(question), answer, row=i)) for i, question, answer in made])
+    asked = [(question, Item(task.asked(question), answer, task.taught(answer), i)) for i, question, answer in made]
+    items, repeated = _distinct(asked)
     parts = cut(_ordered(task.split_seed, items), *_counts(task))
     _enough(f"reasoning-gym {task.dataset}", "training", len(parts.training), task.training_prompts, "Raise task.size")
     return parts, Removed(repeated, 0)
@@ -85,6 +88,9 @@ def _of_sets(task: DatasetTask, data: Path | None) -> tuple[Splits, Removed]:
     from_held = _ordered(task.split_seed, held)
     evaluation, validation, prompts = _counts(task)
     shared = task.validation_from == "evaluation"
+    if evaluation < ENOUGH <= len(from_held):
+        rule = f"{evaluation} evaluation problems of a set that has {len(from_held)}: too few for a verdict"
+        raise DataError([f"{task.evaluation.told()}: {rule}. Ask for {ENOUGH} or more."])
     _enough(task.evaluation.told(), "held-out", len(from_held), evaluation + (validation if shared else 0))
     _enough(task.training.told(), "training", len(from_training), prompts + (0 if shared else validation))
     own = cut(from_training, 0, 0 if shared else validation, prompts)

@@ -23,6 +23,8 @@ SECONDS = 10.0
 """CPU time that one answer is given."""
 BYTES = 4 * 2**30
 """Address space of the process that verifies."""
+LOST: Any = object()
+"""What a process says that says nothing more."""
 PATIENCE = 60.0
 """Seconds of waiting, as a multiple of the CPU time, before a process that says nothing is ended."""
 
@@ -55,7 +57,7 @@ class Verifier:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
-        self._known: dict[str, Judged] = {}
+        self._known: dict[str, Judged | None] = {}
         self.restarts: Counter[str] = Counter()
         """How often a process ended over an answer, by the signal or status."""
 
@@ -77,21 +79,30 @@ class Verifier:
     def judge(self, asked: Sequence[tuple[str, str, int]]) -> list[Judged]:
         """Return what each answer is worth; each is (the correct answer, what was answered, number of its row).
 
-        Raises as `start` does.
+        Raises:
+            DataError: as `start` does, or a correct answer cannot itself be read.
         """
-        questions = [{"gold": gold, "answer": answer, "row": row} for gold, answer, row in asked]
-        return [self._one(question) for question in questions]
+        return [self._judged(gold, answer, row) for gold, answer, row in asked]
 
     def readable(self, gold: str) -> bool:
         """Return whether a correct answer can itself be read; raises as `start` does."""
-        return self._one({"gold": gold}).correct
+        found = self._one({"gold": gold})
+        return found is not None and found.correct
 
     def close(self) -> None:
         """End the process."""
         with self._lock:
             self._end()
 
-    def _one(self, question: Mapping[str, Any]) -> Judged:
+    def _judged(self, gold: str, answer: str, row: int) -> Judged:
+        found = self._one({"gold": gold, "answer": answer, "row": row})
+        if found is None:
+            rule = f"row {row}: the verifier cannot read its correct answer {gold!r}"
+            raise DataError([f"task: {rule}. Mend it, or leave it out: `without: [{row}]`."])
+        return found
+
+    def _one(self, question: Mapping[str, Any]) -> Judged | None:
+        """Return what an answer is worth, or None where the correct one cannot be read."""
         line = json.dumps(question)
         with self._lock:
             if line not in self._known:
@@ -100,7 +111,7 @@ class Verifier:
                 self._known[line] = self._ask(line)
             return self._known[line]
 
-    def _ask(self, line: str) -> Judged:
+    def _ask(self, line: str) -> Judged | None:
         process = self._started()
         assert process.stdin is not None
         try:
@@ -108,12 +119,12 @@ class Verifier:
             process.stdin.flush()
             said = self._answer(process)
         except BrokenPipeError:
-            said = None
-        if said is None:
+            said = LOST
+        if said is LOST:
             self._end()
             self.restarts[str(process.returncode)] += 1
             return EXHAUSTED
-        return Judged(Judgement(said[0]), float(said[1]))
+        return None if said is None else Judged(Judgement(said[0]), float(said[1]))
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._owner == os.getpid():
@@ -123,7 +134,8 @@ class Verifier:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         assert process.stdin is not None
         process.stdin.write(json.dumps(self._setup).encode() + b"\n")
-        said: dict[str, str] = self._answer(process) or {"refused": "its process ended at once"}
+        heard = self._answer(process)
+        said: dict[str, str] = {"refused": "its process ended at once"} if heard is LOST else heard
         have = said.get("ready")
         self._process = process
         if have is None:
@@ -136,15 +148,15 @@ class Verifier:
         return process
 
     def _answer(self, process: subprocess.Popen[bytes]) -> Any:
-        """Return what the process says next, or None where it ended or says nothing for too long."""
+        """Return what the process says next, or LOST where it ended or says nothing for too long."""
         assert process.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([process.stdout], [], [], PATIENCE * self._seconds)[0]:
-                return None
+                return LOST
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
-                return None
+                return LOST
             line += chunk
         return json.loads(line)
 

@@ -7,7 +7,8 @@ work in the main thread only and which an `except` of the evaluated library may 
 
 The first line on standard input says what to verify: {"task": TASK, "seconds": S, "bytes": B}; every further one is
 {"gold": G, "answer": A, "row": N}, or {"gold": G} to ask whether the correct answer itself can be read. Standard
-output has {"ready": VERSION} or {"refused": WHY}, then a line for each: [judgement, score].
+output has {"ready": VERSION} or {"refused": WHY}, then a line for each: [judgement, score], or null where the correct
+answer cannot be read.
 """
 
 import json
@@ -27,7 +28,7 @@ from harness.source.reasoning import data_set
 from harness.spec import DeclarationError, read_task
 from harness.spec.task import ReasoningTask
 
-Judge = Callable[[Mapping[str, Any]], tuple[Judgement, float]]
+Judge = Callable[[Mapping[str, Any]], tuple[Judgement, float] | None]
 
 
 def main() -> int:
@@ -47,12 +48,12 @@ def main() -> int:
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, first["seconds"])  # its signal, not handled, ends the process
         try:
-            said = judge(json.loads(line))
+            said: Any = judge(json.loads(line))
         except MemoryError:
             said = Judgement.EXHAUSTED, 0.0
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        _say(answers, list(said))
+        _say(answers, said)
     return 0
 
 
@@ -77,10 +78,12 @@ def _math() -> Judge:
     def read(text: str) -> list[Any]:
         return library.parse(text, parsing_timeout=None)
 
-    def judge(asked: Mapping[str, Any]) -> tuple[Judgement, float]:
+    def judge(asked: Mapping[str, Any]) -> tuple[Judgement, float] | None:
         gold = read(f"\\boxed{{{asked['gold']}}}")
+        if not _expressions(gold):
+            return None
         if "answer" not in asked:
-            return (Judgement.RIGHT, 1.0) if _expressions(gold) else (Judgement.UNPARSABLE, 0.0)
+            return Judgement.RIGHT, 1.0
         answer = read(asked["answer"])
         if library.verify(gold, answer, timeout_seconds=None):  # the order matters: the correct answer comes first
             return Judgement.RIGHT, 1.0

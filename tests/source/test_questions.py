@@ -117,6 +117,19 @@ def test_too_few_questions_are_told_with_their_number(
         splits(task(tmp_path, GSM8K, **said))
 
 
+def test_a_table_is_evaluated_on_500_questions_where_it_has_them(tmp_path: Path, published: "type[Published]") -> None:
+    published.gsm8k(tmp_path / "gsm8k", rows=600)
+    table = {"format": "table", "split": "test", "columns": {"question": "q", "answer": "a"}}
+    for rows, fits in ((30, True), (499, True), (500, False)):
+        published.lines(tmp_path / "table" / "test.jsonl", [{"q": f"{i} more?", "a": i} for i in range(rows)])
+        declared = task(tmp_path, GSM8K, table, evaluation_problems=30)
+        if fits:
+            assert len(splits(declared).evaluation) == 30
+        else:
+            with pytest.raises(DataError, match="30 evaluation problems of a set that has 500: too few for a verdict"):
+                splits(declared)
+
+
 def test_rows_that_are_absent_or_damaged_are_never_used(tmp_path: Path, published: "type[Published]") -> None:
     published.gsm8k(tmp_path / "gsm8k")
     declared = task(tmp_path, GSM8K)
@@ -169,6 +182,7 @@ def test_reasoning_gym_is_cut_from_one_set_without_repeats() -> None:
     every = [*parts.evaluation, *parts.validation, *parts.pretraining]
     assert len({item.prompt for item in every}) == len(every) == 1500 - removed.repeated
     assert removed.repeated > 0  # a third of the draws are of some 200 sums of one digit
+    assert every[0].solution == f"<answer>{every[0].answer}</answer>"  # where its scorer looks
     for item in every[:50]:
         expression = item.prompt.split(": ")[1].split(" =")[0]
         assert item.answer == str(eval(expression))

@@ -78,6 +78,13 @@ def test_a_correct_answer_has_to_be_readable_itself(math: Verifier, gold: str, r
     assert math.readable(gold) is readable
 
 
+def test_an_answer_is_never_held_against_one_that_cannot_be_read(math: Verifier) -> None:
+    with pytest.raises(
+        DataError, match=r"row 17: the verifier cannot read its correct answer '\?'\. Mend it, or leave"
+    ):
+        math.judge([("?", "\\boxed{1}", 17)])
+
+
 def test_an_answer_that_would_take_the_machine_is_exhausted_and_the_next_one_is_marked() -> None:
     with Verifier(task(**MATH), seconds=0.5) as verifier:
         asked = [("72", "$9^{9^{9^{9}}}$", 0), ("72", "\\boxed{72}", 0)]

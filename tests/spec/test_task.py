@@ -154,6 +154,13 @@ def test_a_task_in_text_is_not_for_bases_that_are_made_on_the_spot(task: str, tm
         (DATASET, "evaluation_problems: 500", "evaluation_problems: 400", "task.evaluation_problems", "500 or more"),
         (DATASET, "format: deepmath-103k", "format: table", "task.training.columns", "missing: a table has no layout"),
         (
+            DATASET,
+            "deepmath-103k, split: train, revision: v1, difficulty: {below: 7.0}",
+            "table, split: train, revision: v1, columns: {question: q, answer: a}",
+            "task.training.id",
+            "missing: a table is no known set. Give its ORG/NAME on the Hub.",
+        ),
+        (
             GYM,
             "size: 1200",
             "size: 1005",

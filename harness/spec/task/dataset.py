@@ -133,7 +133,7 @@ class DataSet(Declared):
         known = FORMATS.get(self.format)
         if known is None and self.columns is None:
             raise FieldError("columns", "missing: a table has no layout of its own. Name question and answer.")
-        if known is None and self.id is None and self.folder is None:
+        if known is None and self.id is None and self.revision is not None:
             raise FieldError("id", "missing: a table is no known set. Give its ORG/NAME on the Hub.")
         if known is not None and self.split not in known.splits:
             raise FieldError("split", f"{shown(self.split)} is none of {self.format}'s: {', '.join(known.splits)}.")

@@ -43,6 +43,10 @@ class ReasoningTask(TextTask):
             raise FieldError("config", f"{own} stands beside config, not in it. Move it out.")
         return self
 
+    def taught(self, answer: str) -> str:
+        """Return what SFT learns to write: the answer where the scorer looks for it."""
+        return answer if self.answer_tag is None else f"<{self.answer_tag}>{answer}</{self.answer_tag}>"
+
     def unpinned(self) -> tuple[str, ...]:
         """Return what is not known yet, in words; empty where the task is pinned."""
         return () if self.verifier_version else ("the version of reasoning-gym",)
