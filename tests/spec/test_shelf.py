@@ -212,7 +212,7 @@ def test_measures_say_what_a_row_and_a_value_are(root: Path) -> None:
     heads = shelf.measures()
     assert heads["depth"] == MeasureHead(Grain.BASE, "layers", bounded=False)
     of = {grain: {name for name, head in heads.items() if head.grain is grain} for grain in Grain}
-    assert of[Grain.ITEM] == {"accuracy_items"}
+    assert of[Grain.ITEM] == {"accuracy_items", "hard_accuracy"}
     assert of[Grain.BASE] >= {"base_accuracy", "base_stable_rank", "depth"}
     assert of[Grain.STEP] >= {"stable_rank", "reward_at"}
     assert {name for name in of[Grain.RUN] if not heads[name].bounded} == {"first_update_norm"}
