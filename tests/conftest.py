@@ -7,12 +7,16 @@ the tests as fixtures; for annotations, import them from `tests.conftest` under 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -76,6 +80,12 @@ Shards = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by kind."""
 
 
+FOUND_BASES = """bases:
+  llama: {hub: lab/mini-llama, revision: main, commit: %s, family: llama, shape: {architecture: llama, hidden_size: 16,
+    layers: 1, intermediate_size: 24, heads: 2, kv_heads: 1, vocabulary: 99}}
+default_bases""" % ("c0ffee1234" * 4)
+
+
 @dataclass
 class Made:
     """A project folder with a protocol `bench` and a claim `live`, and a store to fill."""
@@ -109,6 +119,12 @@ class Made:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         return file
+
+    def in_text(self, task: str) -> None:
+        """Give the protocol `bench` a task in text and, as its only base, a model of the Hub at a declared commit."""
+        text = re.sub(r"task: \{.*?\}\n", lambda _: task, PROTOCOL, count=1, flags=re.DOTALL)
+        text = re.sub(r"bases:\n.*?default_bases", lambda _: FOUND_BASES, text, count=1, flags=re.DOTALL)
+        self.declare("runs/bench.yaml", text.replace("temperature: 1.0}", "temperature: 1.0, max_tokens: 8}"))
 
     def bench(self) -> Bench:
         """Return a bench that reads the declarations as they are now."""
@@ -264,6 +280,81 @@ class Scripted:
     def close(self) -> None:
         """Remember that it was closed."""
         self.closed = True
+
+
+@dataclass
+class ModelHub:
+    """A server that speaks the Hub's language, with models of the test's own at several revisions."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list[str])
+    """Paths, in the order in which they were asked for."""
+    files: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict[str, dict[str, dict[str, bytes]]])
+    """Model: commit: file: content."""
+    refs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """Model: branch or tag: commit."""
+    gated: set[str] = field(default_factory=set[str])
+
+    def put(self, repo: str, commit: str, files: dict[str, bytes], *refs: str) -> None:
+        """Put one commit of a model there, and let branches name it."""
+        self.files.setdefault(repo, {})[commit] = files
+        self.refs.setdefault(repo, {}).update(dict.fromkeys(refs, commit))
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body for a path."""
+        self.asked.append(path)
+        parts = path.split("?")[0].strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            return self._about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
+        repo, name = "/".join(parts[:2]), "/".join(parts[4:])
+        content = self.files.get(repo, {}).get(parts[3] if len(parts) > 3 else "", {}).get(name)
+        if parts[2:3] != ["resolve"] or content is None:
+            return 404, {"X-Error-Code": "EntryNotFound"}, b""
+        tag = hashlib.sha256(content).hexdigest()
+        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": parts[3]}, content
+
+    def _about(self, repo: str, revision: str, kind: list[str]) -> tuple[int, dict[str, str], bytes]:
+        if repo in self.gated:
+            return 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b""
+        if repo not in self.files:
+            return 404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}, b""
+        commit = self.refs[repo].get(revision, revision)
+        if commit not in self.files[repo]:
+            return 404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b""
+        here = self.files[repo][commit]
+        if kind == ["tree"]:
+            tree = [{"type": "file", "path": n, "size": len(here[n]), "oid": "0" * 40} for n in here]
+            return 200, {}, json.dumps(tree).encode()
+        about = {"id": repo, "modelId": repo, "sha": commit, "siblings": [{"rfilename": name} for name in here]}
+        return 200, {}, json.dumps(about).encode()
+
+
+@pytest.fixture
+def hub() -> Iterator[ModelHub]:
+    """Return a server on this machine that holds no model yet."""
+    hub = ModelHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = hub.answer(unquote(self.path))
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    yield hub
+    server.shutdown()
+    server.server_close()
 
 
 def pytest_report_header() -> str:

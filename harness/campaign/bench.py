@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
+from harness.campaign.found import Note, check_measured, fetched, resolve, with_resolved
 from harness.campaign.kept import unkept
 from harness.campaign.pinning import Pinner
 from harness.execute import Executor
@@ -39,7 +40,7 @@ from harness.record.registration import Registration, amend, register, registere
 from harness.source import evaluation_hash
 from harness.source.questions import REMEDY, Unpinned
 from harness.source.seeds import CONFIRM, EXPLORE
-from harness.spec import DeclarationError, Given, Hypothesis, Protocol
+from harness.spec import BaseRecipe, DeclarationError, Given, HubBase, Hypothesis, Protocol
 from harness.spec.code import is_code, read
 from harness.spec.messages import nearest
 from harness.spec.protocol import AT
@@ -50,6 +51,10 @@ INDEX_EVERY = 20.0
 """Seconds between refreshes of the index while runs are at work."""
 
 MakeExecutor = Callable[[], Executor]
+
+
+def _unsaid(_: str) -> None:
+    """Say nothing."""
 
 
 @dataclass
@@ -68,19 +73,33 @@ class Bench:
 
     @cached_property
     def protocol(self) -> Protocol:
-        """The protocol that all cells share, pinned as far as is known without asking anybody."""
-        return self._pinner.pinned(self.shelf.protocol(self.protocol_name))
+        """The protocol that all cells share, its task and bases pinned as far as is known without asking anybody."""
+        return self._pinner.pinned(self._resolved())
+
+    def _resolved(self) -> Protocol:
+        return with_resolved(self.shelf.protocol(self.protocol_name), self.store)
 
     @property
     def _pinner(self) -> Pinner:
         return Pinner(self.store, self.shelf.root)
 
-    def pin(self) -> list[str]:
-        """Pin what the protocol leaves open, from the Hub or the project's folders; return what is to be told.
+    def resolve(self, note: Note = _unsaid) -> None:
+        """Resolve the bases that name a branch, a tag or a folder; `note` hears of those that moved.
 
-        Whoever registers or executes asks for this first: identities of what is not pinned are provisional.
+        Raises:
+            DeclarationError: one cannot be resolved, and never was.
         """
-        self.protocol, told = self._pinner.pin(self.shelf.protocol(self.protocol_name))
+        declared = self.shelf.protocol(self.protocol_name)
+        resolve(declared, self.protocol_name, self.store, self.shelf.root, note)
+        self.__dict__.pop("protocol", None)
+
+    def pin(self) -> list[str]:
+        """Pin what the protocol's task leaves open, from the Hub or the project's folders; return what is to be told.
+
+        Whoever registers or executes asks for this and for `resolve` first: identities of what is not pinned are
+        provisional.
+        """
+        self.protocol, told = self._pinner.pin(self._resolved())
         return told
 
     def unpinned(self) -> tuple[str, ...]:
@@ -159,7 +178,7 @@ class Bench:
             lines += unfit_lines({name: hypothesis}, self.protocol, names)
             lines += self._without_checkpoint(name, hypothesis, names)
             recipes = [self.protocol.base(each) for each in names]
-            strata = Counter((recipe.family, recipe.pretraining.budget()) for recipe in recipes)
+            strata = Counter((recipe.family, recipe.budget()) for recipe in recipes)
             budgets = Counter(family for family, _ in strata)  # which may be other ones in other families
             here = (len(budgets), set(budgets.values()), set(strata.values()))
             if wanted is not None and here != (wanted.families, {wanted.budgets}, {wanted.seeds}):
@@ -167,6 +186,10 @@ class Bench:
                 have = " x ".join([str(here[0]), *(" or ".join(map(str, sorted(counts))) for counts in here[1:])])
                 rule = f"design.bases asks for {said}, and {', '.join(names)} are {have}"
                 lines.append(f"hypotheses/{name}.yaml: {rule}. Name others with --models, or change the design.")
+            silent = [each for each, recipe in zip(names, recipes, strict=True) if not _tokens_known(recipe)]
+            if wanted is not None and silent:
+                rule = f"an association compares bases by tokens, and {silent[0]} of {self.protocol_name} declares none"
+                lines.append(f"hypotheses/{name}.yaml: {rule}. Declare bases.{silent[0]}.tokens.")
         if lines:
             raise DeclarationError(lines)
 
@@ -239,6 +262,7 @@ class Bench:
         """Register those that are not registered yet; return what is in force for each, changed since or not."""
         self.check_pinned()
         in_force: dict[str, Registration] = {}
+        check_measured(self.protocol, self.protocol_name)
         for name, hypothesis in hypotheses.items():
             found = registered(self.store, name, self.protocol_name)
             if found is None:
@@ -293,24 +317,41 @@ class Bench:
             return []
         self.check_pinned()
         self.store.root.mkdir(parents=True, exist_ok=True)
+        folders, failed = self._fetched(runs.bases)
         executor = make_executor()
         try:
-            bases = self._execute("bases", {base.id: self.base_job(base) for base in runs.bases}, runs, executor, watch)
-            ready = [run for run in runs.runs if run.base.id not in bases.failed and run.id not in self.failed]
+            there = {base.id: self.base_job(base) for base in runs.bases if base.id not in failed}
+            bases = self._execute("bases", there, runs, executor, watch, folders)
+            failed |= bases.failed
+            ready = [run for run in runs.runs if run.base.id not in failed and run.id not in self.failed]
             for run in runs.runs:
-                if run.base.id in bases.failed:
-                    self.failed[run.id] = f"its base failed: {bases.failed[run.base.id]}"
+                if run.base.id in failed:
+                    self.failed[run.id] = f"its base failed: {failed[run.base.id]}"
             what = f"runs, {note}" if note else "runs"
             return [bases, self._execute(what, {run.id: self.run_job(run) for run in ready}, runs, executor, watch)]
         finally:
             executor.close()
 
+    def _fetched(self, bases: Sequence[PlannedBase]) -> tuple[dict[str, Path], dict[str, str]]:
+        """Return the folders of bases that exist and are still to be scored, and why others cannot be had, by id."""
+        missing = [base for base in bases if self.base_job(base).manifest() is None]
+        folders, failed = fetched(missing, self.protocol, self.shelf.root)
+        self.failed |= failed
+        return folders, failed
+
     def _execute(
-        self, what: str, jobs: Mapping[str, JobDirectory], runs: RunSet, executor: Executor, watch: Watch
+        self,
+        what: str,
+        jobs: Mapping[str, JobDirectory],
+        runs: RunSet,
+        executor: Executor,
+        watch: Watch,
+        folders: Mapping[str, Path] | None = None,
     ) -> Progress:
         identities = {job.id: job.identity for job in (*runs.bases, *runs.runs)}
         for job_id, job in jobs.items():
-            job.create({"id": job_id, "identity": identities[job_id]})
+            where = {"folder": str(folders[job_id])} if folders and job_id in folders else {}
+            job.create({"id": job_id, "identity": identities[job_id], **where})
         progress = execute(what, list(jobs.values()), executor, self._indexing(watch))
         self.failed |= progress.failed
         return progress
@@ -343,6 +384,10 @@ class Bench:
         """Return how many of the runs began before the registration that should govern them."""
         jobs = [self.run_job(run) for run in runs.runs]
         return sum(job.began() < registration.registered_at for job in jobs if job.manifest())
+
+
+def _tokens_known(base: BaseRecipe | HubBase) -> bool:
+    return isinstance(base, BaseRecipe) or base.tokens is not None
 
 
 def _unamendable(name: str, predecessor: Registration | None, frozen: str) -> str:

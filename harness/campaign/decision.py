@@ -214,5 +214,5 @@ def _recipe(evidence: Evidence) -> tuple[str, ...]:
 
 def _bases(bases: Sequence[PlannedBase], bench: Bench) -> str:
     if len(bases) == 1:
-        return f"base of pre-training seed {bench.protocol.base(bases[0].name).pretraining.seed}"
+        return bench.protocol.base(bases[0].name).in_words()
     return f"{len(bases)} bases"

@@ -9,22 +9,25 @@ from harness.campaign.observed import answers, estimand, measures_of, relative_t
 from harness.decide.diagnosis.alternatives import declared
 from harness.decide.diagnosis.simulation import Estimands
 from harness.decide.diagnosis.worlds import World
-from harness.spec import Hypothesis
+from harness.spec import BaseRecipe, Hypothesis
 from harness.spec.measure import bounded_among
 from harness.spec.prediction import Custom
 
 USUAL_BASE = 0.35
 """Accuracy of a base where neither a model nor the pre-training says one."""
+USUAL_GAIN = 0.1
+"""What the healthy arm gains where no pilot has measured it."""
 
 
 def expected(bench: Bench, hypothesis: Hypothesis) -> World:
     """Return the world that a hypothesis's model declares under the bench's protocol."""
     protocol = bench.protocol
-    stops = protocol.bases[protocol.default_bases[0]].pretraining.until_accuracy
+    made = protocol.bases[protocol.default_bases[0]]
+    stops = made.pretraining.until_accuracy if isinstance(made, BaseRecipe) else None
     base = hypothesis.model.base if hypothesis.model is not None else stops or USUAL_BASE
     bounded = bounded_among(bench.shelf.measures(), measures_of(hypothesis.predictions))
     n_items = protocol.task.evaluation_problems
-    gain = protocol.thresholds.healthy_gain
+    gain = protocol.thresholds.healthy_gain or USUAL_GAIN
     return declared(hypothesis, relative_to(base, bench, answers(bench)), n_items, protocol.given, gain, bounded)
 
 

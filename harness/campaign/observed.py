@@ -153,7 +153,8 @@ def _landmarks(bench: Bench, base: PlannedBase) -> Landmarks:
 def relative_to(base: float, bench: Bench, answers: int) -> Landmarks:
     """Return the limits of the labels for a base of this accuracy, over so many sampled answers in all."""
     thresholds = bench.protocol.thresholds
-    trained = base + thresholds.trained_share * thresholds.healthy_gain
+    gain = thresholds.healthy_gain
+    trained = None if gain is None else base + thresholds.trained_share * gain
     return Landmarks(base, thresholds.collapsed_share * base, trained, item_variance(base, answers) ** 0.5)
 
 

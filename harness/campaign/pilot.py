@@ -18,7 +18,7 @@ from harness.plan import PlannedBase, PlannedRun, RunSet
 from harness.plan.runset import planned_base, planned_run
 from harness.record.atomic import create_json, read_json
 from harness.record.layout import Store
-from harness.spec import Arm, Protocol
+from harness.spec import Arm, BaseRecipe, HubBase, Protocol
 from harness.spec.canonical import digest
 from harness.spec.protocol import prompts_per_update
 from harness.store import query, refresh
@@ -47,13 +47,15 @@ class Choice:
     healthy_gain: float
     declared_steps: int
     declared_learning_rate: float
-    declared_healthy_gain: float
+    declared_healthy_gain: float | None
+    """None where no pilot has measured it before."""
 
     @property
     def agrees(self) -> bool:
         """Whether the protocol declares what the rule chooses (the gain to the third decimal)."""
         declared = (self.declared_steps, self.declared_learning_rate)
-        same_gain = round(self.declared_healthy_gain, 3) == round(self.healthy_gain, 3)
+        known = self.declared_healthy_gain
+        same_gain = known is not None and round(known, 3) == round(self.healthy_gain, 3)
         return declared == (self.steps, self.learning_rate) and same_gain
 
 
@@ -66,11 +68,14 @@ def pilot_protocol(protocol: Protocol) -> Protocol:
     plan = protocol.pilot
     longest = max(plan.steps) * _prompts_per_update(protocol)
     task = protocol.task.model_copy(update={"split_seed": plan.split_seed, "training_prompts": longest})
-    bases = {
-        name: recipe.model_copy(update={"pretraining": recipe.pretraining.model_copy(update={"seed": plan.base_seed})})
-        for name, recipe in protocol.bases.items()
-    }
+    bases = {name: _of_another_seed(base, plan.base_seed) for name, base in protocol.bases.items()}
     return protocol.model_copy(update={"task": task, "bases": bases})
+
+
+def _of_another_seed(base: BaseRecipe | HubBase, seed: int | None) -> BaseRecipe | HubBase:
+    if isinstance(base, HubBase) or seed is None:
+        return base
+    return base.model_copy(update={"pretraining": base.pretraining.model_copy(update={"seed": seed})})
 
 
 def run_pilot(bench: Bench, make_executor: MakeExecutor, watch: Watch) -> Choice:

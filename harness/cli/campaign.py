@@ -21,7 +21,8 @@ FAILED = 1
 
 
 def pin(session: Session, bench: Bench) -> None:
-    """Pin what the protocol leaves open, and tell what was left out; nothing to do for most protocols."""
+    """Pin what the protocol leaves open, and tell what moved or was left out; nothing to do for most protocols."""
+    bench.resolve(session.note)
     for line in bench.pin():
         session.note(line)
 

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.plan.recipe import updates_of
-from harness.spec import AdapterSpec, BaseRecipe, Cell, Hypothesis, Protocol
+from harness.spec import AdapterSpec, BaseRecipe, Cell, HubBase, Hypothesis, Protocol
 from harness.spec.adapter import AdaLora, GraLora, Miss, Oft, PeftMethod, Pissa, Quanta
 from harness.spec.peft_fields import peft_fields
+
+Matrices = tuple[tuple[int, int], ...]
+"""(rows, columns) of the layers that an adapter is put on."""
 
 MOST_PADDING = 2
 """Product of QuanTA's axes over the larger side, above which the update would mostly act on padding."""
@@ -59,12 +62,14 @@ def _schedule(adapter: AdaLora, updates: int) -> str:
     return f"{said}; their sum must be at most {updates - 1}"
 
 
-def _shape(base: BaseRecipe) -> str:
-    return f"hidden_size {base.hidden_size}, intermediate_size {base.intermediate_size}"
+def _shape(base: BaseRecipe | HubBase) -> str:
+    shape = base.shape if isinstance(base, HubBase) else base
+    return f"hidden_size {shape.hidden_size}, intermediate_size {shape.intermediate_size}"
 
 
-def _unfit(adapter: AdapterSpec, base: BaseRecipe) -> str:
-    sides = (base.hidden_size, base.intermediate_size)
+def _unfit(adapter: AdapterSpec, base: BaseRecipe | HubBase) -> str:
+    matrices = base.shape.matrices() if isinstance(base, HubBase) else base.matrices()
+    sides = tuple(dict.fromkeys(side for matrix in matrices for side in matrix))
     match adapter:
         case Oft():
             return _divides("block_size", adapter.block_size, sides, lambda size: size > 1)
@@ -75,12 +80,12 @@ def _unfit(adapter: AdapterSpec, base: BaseRecipe) -> str:
         case Quanta():
             return _covers(adapter.axes, max(sides)) if adapter.axes else ""
         case PeftMethod():
-            return _peft(adapter, sides)
+            return _peft(adapter, matrices, sides)
         case _:
             return ""
 
 
-def _peft(adapter: PeftMethod, sides: tuple[int, int]) -> str:
+def _peft(adapter: PeftMethod, matrices: Matrices, sides: tuple[int, ...]) -> str:
     kind = adapter.type
     fields: dict[str, Any] = {**peft_fields()["types"][kind], **adapter.config}
     for name in DIVIDES.get(kind, ()):
@@ -91,15 +96,14 @@ def _peft(adapter: PeftMethod, sides: tuple[int, int]) -> str:
         most = min(sides) - (kind == "OSF")  # which trains what lies beyond its rank
         if why := _within(name, fields[name], most):
             return why
-    entries = sides[0] * min(sides)
     if kind in ("FOURIERFT", "WAVEFT") and not fields.get("proportional_parameters"):
-        return _within("n_frequency", fields["n_frequency"], entries)
+        return _within("n_frequency", fields["n_frequency"], min(a * b for a, b in matrices))
     if kind == "SHIRA":
-        return _within("r", fields["r"], min(a * b // (a + b) for a, b in ((sides[0], sides[0]), sides)))
+        return _within("r", fields["r"], min(a * b // (a + b) for a, b in matrices))
     return ""
 
 
-def _sound(kind: str, name: str, sides: tuple[int, int]) -> Callable[[int], bool]:
+def _sound(kind: str, name: str, sides: tuple[int, ...]) -> Callable[[int], bool]:
     """Return which divisors of all sides a field may have."""
     if kind == "ROAD":
         return lambda size: size % 2 == 0
@@ -108,13 +112,13 @@ def _sound(kind: str, name: str, sides: tuple[int, int]) -> Callable[[int], bool
     return lambda size: size > 1 or kind != "BOFT"
 
 
-def _divides(name: str, value: int, sides: tuple[int, int], sound: Callable[[int], bool]) -> str:
+def _divides(name: str, value: int, sides: tuple[int, ...], sound: Callable[[int], bool]) -> str:
     common = math.gcd(*sides)
     fitting = [n for n in range(1, common + 1) if common % n == 0 and sound(n)]
     if value in fitting:
         return ""
     near = sorted(sorted(fitting, key=lambda n: abs(math.log(n / value)))[:8])
-    what = " and ".join(map(str, dict.fromkeys(sides)))
+    what = " and ".join(map(str, sides))
     return f"{name} {value} does not divide {what} as it must; {_listed(near)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from harness.plan.recipe import task_of, trainer_of, updates_of
 from harness.source import base_identity, derived_seed, evaluation_hash
 from harness.source.seeds import CONFIRM, TUNE
-from harness.spec import BaseRecipe, Cell, Given, Hypothesis, Protocol
+from harness.spec import Cell, Given, HubBase, Hypothesis, Protocol
 from harness.spec.canonical import digest
 from harness.spec.protocol import AT
 
@@ -27,6 +27,8 @@ class PlannedBase:
     id: str
     name: str
     identity: dict[str, Any]
+    provisional: bool = False
+    """Whether its revision is not resolved to a commit yet, so that ids will change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +146,10 @@ def start_of(base: str, cell: Cell) -> str:
 
 def planned_base(name: str, protocol: Protocol) -> PlannedBase:
     """Return the base, or the checkpoint of one, that the protocol calls `name`."""
-    recipe = protocol.base(name)
-    identity = base_identity(recipe, protocol.task, protocol.evaluation)
-    return PlannedBase(f"{_shape(recipe)}-{digest(identity)[:12]}", name, identity)
+    base = protocol.base(name)
+    identity = base_identity(base, protocol.task, protocol.evaluation, protocol.recipe.dtype)
+    provisional = isinstance(base, HubBase) and base.pin is None
+    return PlannedBase(f"{base.slug()}-{digest(identity)[:12]}", name, identity, provisional)
 
 
 def planned_run(
@@ -196,7 +199,3 @@ def registration_hash(hypothesis: Hypothesis, protocol: Protocol) -> str:
 
 def _training_content(protocol: Protocol) -> dict[str, Any]:
     return protocol.model_dump(mode="json", include={"task", "recipe", "grpo", "sft", "evaluation"})
-
-
-def _shape(recipe: BaseRecipe) -> str:
-    return f"{recipe.architecture}{recipe.hidden_size}"

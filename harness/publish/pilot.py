@@ -19,9 +19,7 @@ def pilot_table(choice: Choice, rule: str) -> str:
         shown = (f"{at.mean:+.3f} ± {at.standard_error:.3f} (n={at.n_runs})" if at else "" for at in cells)
         lines.append(f"| {rate:g} | " + " | ".join(shown) + " |")
     chosen = f"{choice.steps} steps, learning rate {choice.learning_rate:g}, healthy gain {choice.healthy_gain:.3f}"
-    declared = (
-        f"{choice.declared_steps} steps, learning rate {choice.declared_learning_rate:g}, "
-        f"healthy gain {choice.declared_healthy_gain:.3f}"
-    )
+    gain = "none" if choice.declared_healthy_gain is None else f"{choice.declared_healthy_gain:.3f}"
+    declared = f"{choice.declared_steps} steps, learning rate {choice.declared_learning_rate:g}, healthy gain {gain}"
     agreement = "as declared" if choice.agrees else f"the protocol declares {declared}: change it to the rule's choice"
     return "\n".join([*lines, "", f"Rule: {rule}.", f"Chosen: {chosen} ({agreement})."])

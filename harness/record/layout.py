@@ -61,6 +61,11 @@ class Store:
         return self.root / "data" / "checked"
 
     @property
+    def revisions(self) -> Path:
+        """Which commits the revisions of bases were resolved to."""
+        return self.root / "revisions"
+
+    @property
     def index(self) -> Path:
         """The DuckDB index of the records."""
         return self.root / "index.duckdb"

@@ -1,12 +1,15 @@
-"""What runs start from: a base that is made on the spot from a recipe."""
+"""What runs start from: a base that is made on the spot from a recipe, or one that exists on the Hub or in a folder."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from harness.spec.cell import CheckpointName
 from harness.spec.declared import Declared, FieldError, unset
+from harness.spec.found import HubBase, Shape
 from harness.spec.scaling import PositiveFloat
+
+__all__ = ["Base", "BaseRecipe", "Checkpoint", "Count", "HubBase", "Pretraining", "Shape"]
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -85,3 +88,31 @@ class BaseRecipe(Declared):
                 "heads", f"{self.heads} heads do not divide a width of {self.hidden_size} into even parts. Change one."
             )
         return self
+
+    def matrices(self) -> tuple[tuple[int, int], ...]:
+        """Return (rows, columns) of the linear layers of a block, each shape once."""
+        h, f = self.hidden_size, self.intermediate_size
+        return ((h, h), (f, h), (h, f))
+
+    def slug(self) -> str:
+        """Return the readable part of an id."""
+        return f"{self.architecture}{self.hidden_size}"
+
+    def budget(self) -> str:
+        """Return what the base is trained on, in words."""
+        return self.pretraining.budget()
+
+    def in_words(self) -> str:
+        """Return the base as a card names it."""
+        return f"base of pre-training seed {self.pretraining.seed}"
+
+
+def _where(said: Any) -> str:
+    """Return which kind of base is declared: one that exists names where."""
+    if isinstance(said, HubBase):
+        return "found"
+    here = said.keys() & {"hub", "folder", "revision"} if isinstance(said, dict) else ()
+    return "found" if here else "made"
+
+
+Base = Annotated[Annotated[BaseRecipe, Tag("made")] | Annotated[HubBase, Tag("found")], Discriminator(_where)]

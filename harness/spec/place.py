@@ -7,7 +7,7 @@ Walking the model along with the place tells those steps from written ones, and 
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Tag
 
 from harness.spec.problem import Location
 
@@ -20,12 +20,22 @@ def written(model: type[BaseModel], reported: Location) -> tuple[Location, tuple
     for step in reported:
         kinds = _kinds(kind)
         if len(kinds) > 1:  # a tagged union: the step is the tag
-            kind = next((k for k in kinds if step in _tags(k)), Any)
+            kind = _tagged(kind, step) or Any
         elif step != "[key]":
             fields = _fields(kinds[0])
             kind = _inside(kinds[0], step)
             place.append(step)
     return tuple(place), fields
+
+
+def _tagged(kind: Any, step: str | int) -> Any:
+    """Return the alternative of a union that the tag `step` chooses, or None: its own Tag, or a word of a literal."""
+    if get_origin(kind) is Annotated:
+        inner, *notes = get_args(kind)
+        return inner if any(isinstance(note, Tag) and note.tag == step for note in notes) else _tagged(inner, step)
+    if get_origin(kind) in (Union, UnionType):
+        return next((found for part in get_args(kind) if (found := _tagged(part, step)) is not None), None)
+    return kind if step in _tags(kind) else None
 
 
 def _kinds(kind: Any) -> list[Any]:

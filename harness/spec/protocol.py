@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from harness.spec.adapter import PositiveFloat, Rank, Scaling
 from harness.spec.arms import Given, Several
-from harness.spec.bases import BaseRecipe, Count, Pretraining
+from harness.spec.bases import Base, BaseRecipe, Count, HubBase, Pretraining
 from harness.spec.code import CodeName, Sha256, read
 from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.protocol_checks import check, completions_per_update, prompts_per_update
@@ -23,6 +23,7 @@ __all__ = [
     "TRAINERS",
     "BaseRecipe",
     "Evaluation",
+    "HubBase",
     "Pilot",
     "Pretraining",
     "Protocol",
@@ -77,19 +78,21 @@ class Thresholds(Declared):
     """When a run counts as collapsed or trained, relative to its own base and to the pilot's healthy arm.
 
     collapsed: final accuracy below `collapsed_share` x the base's own. trained: final accuracy above the base's own
-    plus `trained_share` x `healthy_gain`, the gain that the healthy arm made in the pilot.
+    plus `trained_share` x `healthy_gain`, the gain that the healthy arm made in the pilot; null until a pilot has
+    measured it, and nothing is registered before.
     """
 
     collapsed_share: Annotated[float, Field(gt=0, lt=1)]
     trained_share: Annotated[float, Field(gt=0, le=1)]
-    healthy_gain: Annotated[float, Field(gt=0, lt=1)]
+    healthy_gain: Annotated[float, Field(gt=0, lt=1)] | None
     source: Annotated[str, Field(min_length=10)]
 
 
 class Pilot(Declared):
     """The rule by which learning rate, steps and healthy gain are chosen, written before any pilot run.
 
-    It looks only at what the healthy arm does, on a base, an evaluation split and seeds of its own. One standard error:
+    It looks only at what the healthy arm does, on a base, an evaluation split and seeds of its own; a base that exists
+    has no other of its kind, so there the pilot has the same one, and needs no `base_seed`. One standard error:
     the steps are the fewest of `steps` at which the best mean validation gain of the healthy rank, over the rates,
     reaches `enough_gain`, or else the most of them (the list ends where the protocol's time does); the rate is the
     largest of `learning_rates` whose mean gain at those steps is within one standard error of the best; the healthy
@@ -102,7 +105,7 @@ class Pilot(Declared):
     steps: Several[Count]
     enough_gain: Annotated[float, Field(gt=0, lt=1)]
     seeds: Annotated[int, Field(ge=3, le=100)]
-    base_seed: Annotated[int, Field(ge=0, lt=2**31)]
+    base_seed: Annotated[Annotated[int, Field(ge=0, lt=2**31)] | None, Field(exclude_if=unset(None))] = None
     split_seed: Annotated[int, Field(ge=0)]
 
     def in_words(self) -> str:
@@ -119,7 +122,7 @@ class Protocol(Declared):
 
     title: Annotated[str, Field(min_length=3, max_length=300)]
     task: Task
-    bases: Annotated[dict[Name, BaseRecipe], Field(min_length=1)]
+    bases: Annotated[dict[Name, Base], Field(min_length=1)]
     default_bases: Several[Name]
     recipe: Recipe
     grpo: dict[str, JsonValue]
@@ -136,8 +139,8 @@ class Protocol(Declared):
             raise FieldError("spectra_at", f"{list(self.spectra_at)} is not strictly increasing. Sort it.")
         return self
 
-    def base(self, name: str) -> BaseRecipe:
-        """Return the recipe of a base, or of one of its checkpoints: `llama`, `llama@cold`.
+    def base(self, name: str) -> BaseRecipe | HubBase:
+        """Return a base, or one of its checkpoints: `llama`, `llama@cold`.
 
         Raises:
             KeyError: there is none of this name.
@@ -156,6 +159,13 @@ class Protocol(Declared):
         """Return what stands for `name` where bases are combined: its replicates, or itself where it has none."""
         points = self.bases[name].checkpoints if name in self.bases else {}
         return tuple(f"{name}{AT}{c}" for c, point in points.items() if point.replicate) or (name,)
+
+    @model_validator(mode="after")
+    def _pilot_has_a_base(self) -> "Protocol":
+        made = [name for name in self.default_bases if isinstance(self.bases.get(name), BaseRecipe)]
+        if made and self.pilot.base_seed is None:
+            raise FieldError("pilot", f"base_seed: missing, and base {made[0]} is made from a seed. Add this field.")
+        return self
 
     @property
     def given(self) -> Given:

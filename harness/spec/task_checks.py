@@ -16,7 +16,7 @@ def check_task(raw: Mapping[str, Any], max_completion_length: Any) -> list[Probl
     """Return the mistakes that a protocol's task makes with its evaluation, its bases and its trainer."""
     task = mapping(raw.get("task"))
     if task.get("name") in IN_TEXT:
-        return [*_asked_in_text(raw), *_bases_read_text(raw, str(task["name"]))]
+        return [*_asked_in_text(raw), *_bases_read_text(raw, str(task["name"])), *_asked_once(raw)]
     return [*_asked_in_characters(raw), *_answers_fit(task, max_completion_length)]
 
 
@@ -32,6 +32,13 @@ def _bases_read_text(raw: Mapping[str, Any], kind: str) -> list[Problem]:
     made = [name for name, base in mapping(raw.get("bases")).items() if "pretraining" in mapping(base)]
     rule = f"made on the spot, it reads the characters of arithmetic, and task {kind} is in text. Name a model instead."
     return [Problem(("bases", name), rule) for name in made]
+
+
+def _asked_once(raw: Mapping[str, Any]) -> list[Problem]:
+    """Return a mistake for each base that would put a chat around the prompts of a task in text, which has its own."""
+    chats = [name for name, base in mapping(raw.get("bases")).items() if mapping(base).get("prompting") == "chat"]
+    rule = "a task in text says itself whether it asks in a chat. Declare task.chat, and remove prompting."
+    return [Problem(("bases", name, "prompting"), rule) for name in chats]
 
 
 def _asked_in_characters(raw: Mapping[str, Any]) -> list[Problem]:

@@ -1,25 +1,20 @@
 """From what a user names to a folder of weights: a path that exists, else a model on the Hugging Face Hub.
 
-Of a model, one commit is read and told: its safetensors and JSON files, at the top of the repository. Pickles are never
-downloaded. Without a connection, what was downloaded before is found in the library's own cache.
+Of a model, one commit is read and told; `harness.source.hub` says what of it.
 """
 
 import difflib
 import re
 from pathlib import Path
 
+from harness.source.hub import WEIGHTS, HubError, commit_of, snapshot
+
+__all__ = ["HubError", "resolve"]
+
 SNAPSHOT = re.compile(r"/models--[^/]+/snapshots/([0-9a-f]{40})(/|$)")
 HUB_ID = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>[\w./-]{1,255}))?")
-KEPT = ["*.safetensors", "*.json"]
-LEFT = ["*/*", "consolidated*"]
-"""Subfolders (other formats, other adapters), and a second copy of the weights in some repositories."""
 FILES = (".safetensors", ".json", ".bin", ".pt", ".pth", ".ckpt")
 """Endings that a file has and no model."""
-SECONDS = 20.0
-
-
-class HubError(Exception):
-    """A model that cannot be had from the Hub; the text names it, the reason and the remedy in one line."""
 
 
 def resolve(target: str, here: Path = Path(), *, bars: bool = False) -> tuple[Path, str | None]:
@@ -42,8 +37,8 @@ def resolve(target: str, here: Path = Path(), *, bars: bool = False) -> tuple[Pa
     if asked["revision"] is None and (path.parent.is_dir() or _alike(path)):
         raise FileNotFoundError(_missing(path, target, f", or {target}@main for a model on the Hub"))
     repo, revision = asked["repo"], asked["revision"] or "main"
-    online = _asked(repo, revision)
-    folder = _snapshot(repo, revision, online, bars)
+    online = commit_of(repo, revision, "no such path here, and ") is not None
+    folder = snapshot(repo, revision, online=online, kept=WEIGHTS, bars=bars, otherwise="no such path here, ")
     return folder, folder.name
 
 
@@ -73,61 +68,3 @@ def _nearest(folder: Path, name: str) -> list[str]:
         return difflib.get_close_matches(name, there, n=1)
     except OSError:
         return []
-
-
-def _asked(repo: str, revision: str) -> bool:
-    """Return whether the Hub answered for this model; raise HubError where its answer is no."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    named = f"{repo}@{revision}"
-    try:
-        info = HfApi().model_info(repo, revision=revision, timeout=SECONDS)
-    except GatedRepoError:
-        rule = "its authors ask for consent first"
-        raise HubError(f"{named}: {rule}. Give it on the model's page, then `hf auth login`.") from None
-    except RevisionNotFoundError:
-        raise HubError(f"{named}: no such revision of this model. Name a branch, tag or commit.") from None
-    except RepositoryNotFoundError:
-        rule = "no such path here, and no such model on the Hub, or a private one"
-        raise HubError(f"{named}: {rule}. Check the name, or `hf auth login`.") from None
-    except HFValidationError as error:
-        raise HubError(f"{named}: no name of a model ({_line(error)}). Check it.") from None
-    except Exception:  # offline mode, no route, a proxy, a server's error: each of another library's types
-        return False
-    files = [sibling.rfilename for sibling in info.siblings or []]
-    if not any(name.endswith(".safetensors") and "/" not in name for name in files):
-        rule = "no safetensors file at its top, and nothing else is read"
-        raise HubError(f"{named}: {rule}. Convert it, or name another revision.")
-    return True
-
-
-def _snapshot(repo: str, revision: str, online: bool, bars: bool) -> Path:
-    """Return the folder of one commit, by whose name it is called; what is there already is not downloaded again."""
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
-
-    if not bars:
-        disable_progress_bars()
-    try:
-        return Path(
-            snapshot_download(
-                repo, revision=revision, allow_patterns=KEPT, ignore_patterns=LEFT, local_files_only=not online
-            )
-        )
-    except Exception as error:  # as above
-        if online:
-            rule, remedy = f"the download failed ({_line(error)})", "Repeat the command; it goes on from here"
-        else:
-            rule = f"no such path here, no answer from the Hub and no copy in {constants.HF_HUB_CACHE}"
-            remedy = "Check the name, or connect this machine"
-        raise HubError(f"{repo}@{revision}: {rule}. {remedy}.") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:160] or type(error).__name__

@@ -150,7 +150,7 @@ def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
 
 
 def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
-    recipe = identity["recipe"]
+    recipe = identity.get("recipe") or facts["shape"]  # of a base that exists, as its config.json says
     shape = [recipe["architecture"], recipe["hidden_size"], recipe["layers"]]
     scored = [facts[key] for key in ("updates", "accuracy", "validation_accuracy", "parameters", "base_weights")]
     return [base_id, *shape, *scored]

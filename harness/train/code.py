@@ -48,7 +48,7 @@ def reward_function(recipe: Recipe, code_root: Path | None) -> Callable[[str, st
 
 def recorded_code(identity: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Return what a result records of the code behind it: `code`, name: SHA-256 of its file; nothing without any."""
-    task, recipe = identity["task"], identity["recipe"]
+    task, recipe = identity["task"], identity.get("recipe", {})
     named = {task.get("code"): task.get("sha256"), recipe.get("reward"): recipe.get("reward_sha256")}
     code = {name: sha256 for name, sha256 in named.items() if name}
     return {"code": code} if code else {}

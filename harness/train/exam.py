@@ -6,14 +6,17 @@ one that was cut off is wrong, whatever it holds, and is counted.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from harness.source import Item
+from harness.source import Item, Splits, items_hash
 from harness.source.judgement import TRUNCATED, Judged, Judgement
+from harness.source.questions import text_splits
 from harness.source.verifier import Verifier, verifier_of
+from harness.spec import Task
 from harness.spec.protocol import Evaluation
 from harness.spec.task import TextTask
 
@@ -151,6 +154,23 @@ class TextExam(Exam):
         system = self._task.chat.system if self._task.chat is not None else None
         first = [{"role": "system", "content": system}] if system is not None else []
         return [*first, {"role": "user", "content": item.prompt}]
+
+
+def exam_of(task: Task, model: Any, tokenizer: Any) -> Exam:
+    """Return the exam by which a task asks and marks this model."""
+    return TextExam(tokenizer, task, ends_of(model, tokenizer)) if isinstance(task, TextTask) else Exam(tokenizer)
+
+
+def in_text(task: Task, parts: Splits, exam: Exam, training: Mapping[Judgement, int]) -> dict[str, Any]:
+    """Return what is recorded of a task in text: its problems, how they were asked, and what became of the answers."""
+    if not isinstance(task, TextTask):
+        return {}
+    return {
+        "problems": {name: items_hash(getattr(parts, name)) for name in ("evaluation", "validation", "training")},
+        "left_out": asdict(text_splits(task)[1]),
+        "answers": {"training": dict(training), "scored": dict(exam.counts)},
+        **exam.facts(parts.evaluation),
+    }
 
 
 def ends_of(model: Any, tokenizer: Any) -> list[int]:

@@ -25,6 +25,7 @@ from harness.train.adapters import weights_hash
 from harness.train.base import pretrain
 from harness.train.code import permitted_task, recorded_code
 from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
+from harness.train.found import score_found
 from harness.train.progress import Heartbeat
 from harness.train.run import train_run
 from harness.train.spectra import base_rows
@@ -79,6 +80,8 @@ def _facts(
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     identity = job.spec()["identity"]
+    if identity["kind"] == "base" and "found" in identity:
+        return score_found(job.spec(), attempt.stage, heartbeat, code_root, kept_rows(job.path)), {}
     if identity["kind"] == "base":
         return _base(identity, attempt.stage, heartbeat, code_root), {}
     base = job.path.parent.parent / "bases" / identity["base_id"] / "result"

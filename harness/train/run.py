@@ -5,29 +5,28 @@ save its buffered generations, so a resumed run would be another run; a killed o
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer, SFTTrainer
 
 from harness.plan import planned_updates
 from harness.record.atomic import read_json
 from harness.record.shards import write_shard
-from harness.source import Item, Splits, evaluation_hash, items_hash, splits
-from harness.source.questions import text_splits
-from harness.spec import AdapterSpec, Cell, Task
+from harness.source import Item, Splits, evaluation_hash, splits
+from harness.spec import AdapterSpec, Cell
 from harness.spec.protocol import Evaluation, Recipe
-from harness.spec.task import TextTask
 from harness.train.adapters import declared_fields, frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
 from harness.train.as_declared import by_declaration, check_realised
 from harness.train.code import permitted_task, reward_function
 from harness.train.evaluate import accuracy, evaluate
-from harness.train.exam import Exam, TextExam, ends_of
+from harness.train.exam import Exam, exam_of, in_text
+from harness.train.load import Loaded, load_found, load_made
 from harness.train.progress import Heartbeat, StepLog
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
@@ -119,12 +118,12 @@ def train_run(
     parts = splits(task)
     if evaluation_hash(task) != identity["evaluation_set"]:
         raise ValueError("the evaluation set made here is not the one that the run is identified by")
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, recipe.dtype))
+    start_from = _loaded(base, recipe)
+    model, tokenizer, parts = start_from.model, start_from.tokenizer, start_from.rendered(parts)
     loaded, base_names = weights_hash(model.named_parameters()), parameter_names(model)
     _is_the_base(loaded, base, recipe)
 
-    exam = TextExam(tokenizer, task, ends_of(model, tokenizer)) if isinstance(task, TextTask) else Exam(tokenizer)
+    exam = exam_of(task, model, tokenizer)
     looks = _Looks(identity, cell.adapter, base, tokenizer, parts, exam)
     log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, exam, code_root)
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
@@ -156,21 +155,9 @@ def train_run(
         "first_rollouts": reward.first_rollouts() if cell.algorithm == "grpo" else None,
         "trainer": record,
     }
-    facts |= _in_text(task, parts, exam, reward)
+    facts |= in_text(task, parts, exam, reward.counts)
     exam.close()
     return facts, spent
-
-
-def _in_text(task: Task, parts: Splits, exam: Exam, reward: ExactAnswer) -> dict[str, Any]:
-    """Return what is recorded of a task in text: its problems, how they were asked, and what became of the answers."""
-    if not isinstance(task, TextTask):
-        return {}
-    return {
-        "problems": {name: items_hash(getattr(parts, name)) for name in ("evaluation", "validation", "training")},
-        "left_out": asdict(text_splits(task)[1]),
-        "answers": {"training": dict(reward.counts), "scored": dict(exam.counts)},
-        **exam.facts(parts.evaluation),
-    }
 
 
 def _ended(looks: _Looks, policy: Any, stage: Path, log: StepLog, watch: _Watch) -> dict[str, Any]:
@@ -214,10 +201,17 @@ def _trainer(cell: Cell, items: tuple[Item, ...], exam: Exam, reward: ExactAnswe
     return trainer
 
 
+def _loaded(base: Path, recipe: Recipe) -> Loaded:
+    said: dict[str, Any] = read_json(base / "result.json") or {}
+    if "found" not in said:
+        return load_made(base, recipe.dtype)
+    return load_found(base, recipe.dtype, said["found"]["prompting"])
+
+
 def _is_the_base(loaded: str, base: Path, recipe: Recipe) -> None:
     """Raise ValueError where the weights that were loaded are not those that the base's record states."""
     said = read_json(base / "result.json")
-    if said is not None and recipe.dtype == "float32" and said["base_weights"] != loaded:
+    if said is not None and recipe.dtype == said.get("dtype", "float32") and said["base_weights"] != loaded:
         raise ValueError(f"{base}: its weights are not those that its record states. Remove the base and run again.")
 
 

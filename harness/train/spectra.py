@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 
 from harness.spectra import Spectrum, Update
@@ -21,15 +22,24 @@ from harness.spectra.place import place
 from harness.spectra.power_law import power_law
 from harness.spectra.spectrum import Source, quantities
 
+LARGE, KEPT = 1024, 64
+"""Above this smaller side, the basis of a base that exists keeps so many directions: complete ones of an 8B model would
+take some 50 GB. They are enough for the overlap and settle most intruders."""
+
 Row = dict[str, Any]
 
 
 def update_rows(updates: Iterator[tuple[str, Update]], step: int, seed: int, base: Path, *, placed: bool) -> list[Row]:
     """Return the rows of updates after `step` optimiser steps, and of their nulls; `placed` compares with the base."""
     rows: list[Row] = []
+    norms: dict[str, float] = {}
     for module, update in updates:
         basis = read_basis(base / BASIS, module)
-        norm = float(basis.sigma_k.double().square().sum().sqrt())
+        if basis.complete:
+            norm = float(basis.sigma_k.double().square().sum().sqrt())
+        else:
+            norms = norms or _frozen_norms(base)
+            norm = norms[module]
         for target, of in (("update", update), ("null", update.random(_generator(seed, step, module)))):
             if of is None:
                 continue
@@ -40,13 +50,16 @@ def update_rows(updates: Iterator[tuple[str, Update]], step: int, seed: int, bas
     return rows
 
 
-def base_rows(folder: Path) -> list[Row]:
-    """Return the rows of the frozen matrices of the model in `folder`, and write their singular bases beside it."""
+def base_rows(folder: Path, *, keep: bool = False, device: torch.device | str = "cpu") -> list[Row]:
+    """Return the rows of the frozen matrices of the model in `folder`, and write their singular bases beside it.
+
+    With `keep`, only the leading directions of matrices with a smaller side above LARGE are written.
+    """
     checkpoint = Checkpoint(folder)
     rows: list[Row] = []
     bases: dict[str, Basis] = {}
     for name in checkpoint.matrices():
-        weight = checkpoint.tensor(name)
+        weight = checkpoint.tensor(name).to(device)
         spectrum, module = gram_spectrum(weight), name.removesuffix(".weight")
         row = _row(0, "weights", module, spectrum)
         row |= {"source": str(Source.WEIGHTS), "dtype": checkpoint.dtype(name)}
@@ -54,7 +67,7 @@ def base_rows(folder: Path) -> list[Row]:
         row |= {"alpha": fit.alpha, "alpha_ks": fit.ks, "alpha_xmin": fit.xmin} if fit else {}
         rows.append(row)
         if row["kind"] not in ("embed_tokens", "lm_head"):
-            bases[module] = singular_basis(weight)
+            bases[module] = _on_cpu(singular_basis(weight, KEPT if keep and min(weight.shape) > LARGE else None))
     write_bases(folder / BASIS, bases)
     return rows
 
@@ -62,6 +75,16 @@ def base_rows(folder: Path) -> list[Row]:
 def update_norm(rows: list[Row], beside: float) -> float:
     """Return the Frobenius norm of the whole update: of what rows of one step describe, and of what trains `beside`."""
     return (sum(row["frobenius"] ** 2 for row in rows if row["target"] == "update") + beside**2) ** 0.5
+
+
+def _frozen_norms(base: Path) -> dict[str, float]:
+    """Return the Frobenius norm of every frozen matrix, by module, as the base's own shard has it."""
+    rows = pq.read_table(base / "spectrum.parquet", columns=["module", "frobenius"]).to_pylist()
+    return {row["module"]: row["frobenius"] for row in rows}
+
+
+def _on_cpu(basis: Basis) -> Basis:
+    return Basis(basis.u_mk.cpu(), basis.sigma_k.cpu(), basis.v_nk.cpu())
 
 
 def _row(step: int, target: str, module: str, spectrum: Spectrum) -> Row:

@@ -1,7 +1,6 @@
 """What a protocol leaves open is found out once, before anything that rests on it is registered or run."""
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from harness.source.items import PROVISIONAL
 from harness.source.questions import Unpinned
 from harness.source.rows import DataError
 from harness.spec import DeclarationError
-from harness.spec.problem import Problem
 from harness.spec.shelf import find_shelf
 from harness.spec.task import DataSet, DatasetTask
 
@@ -38,17 +36,6 @@ TASK = """task:
 LOCAL = TASK.replace("SOURCE", "folder: data/gsm8k")
 
 
-def declare(made: "Made", task: str) -> None:
-    """Give the project's protocol a task in text and bases that read it."""
-    text = re.sub(r"task: \{.*?\}\n", lambda _: task, made.protocol_text, count=1, flags=re.DOTALL)
-    made.declare("runs/bench.yaml", text.replace("temperature: 1.0}", "temperature: 1.0, max_tokens: 8}"))
-
-
-def any_base(*_: object) -> list[Problem]:
-    """Stand in for the check that a base reads text."""
-    return []
-
-
 def later_version(_: object) -> str:
     return "0.10.0"
 
@@ -57,19 +44,12 @@ def no_version(_: object) -> None:
     return None
 
 
-def a_base(*_: object) -> dict[str, str]:
-    """Stand in for the identity of a model that reads text."""
-    return {"kind": "base"}
-
-
 @pytest.fixture
-def project(made: "Made", published: "type[Published]", monkeypatch: pytest.MonkeyPatch) -> "Made":
-    """Return a project with both sets in folders; its bases are taken for models of another kind."""
+def project(made: "Made", published: "type[Published]") -> "Made":
+    """Return a project with both sets in folders, and a model of the Hub as its base."""
     published.gsm8k(made.root / "data" / "gsm8k", rows=700)
     published.math500(made.root / "data" / "math")
-    monkeypatch.setattr("harness.spec.task_checks._bases_read_text", any_base)
-    monkeypatch.setattr("harness.plan.runset.base_identity", a_base)
-    declare(made, LOCAL)
+    made.in_text(LOCAL)
     return made
 
 
@@ -137,12 +117,12 @@ def test_a_correct_answer_that_cannot_be_read_names_its_row_and_may_be_left_out(
     rows = published.math500(project.root / "data" / "math", 501)
     rows[17]["answer"] = "\\frac{1}{"
     published.lines(project.root / "data" / "math" / "test.jsonl", rows)
-    declare(project, LOCAL.replace("problems: 500", "problems: 501", 1))
+    project.in_text(LOCAL.replace("problems: 500", "problems: 501", 1))
     with pytest.raises(DataError) as refused:
         bench(project).pin()
     told = "math-500@rows: row 17: math-verify cannot read its answer '\\\\frac{1}{'. Mend it, or leave it out"
     assert str(refused.value).startswith(told.replace("math-500@rows", "HuggingFaceH4/MATH-500@rows"))
-    declare(project, LOCAL.replace("data/math}", "data/math, without: [17]}"))
+    project.in_text(LOCAL.replace("data/math}", "data/math, without: [17]}"))
     assert bench(project).pin() == []
 
 
@@ -157,7 +137,7 @@ def test_the_hub_is_asked_once_and_a_branch_that_moves_changes_nothing(
         return Place(in_folder(local, project.root), COMMIT)
 
     monkeypatch.setattr(pinning, "on_hub", on_hub)
-    declare(project, TASK.replace("SOURCE", "revision: main"))
+    project.in_text(TASK.replace("SOURCE", "revision: main"))
     assert bench(project).unpinned() == ("openai/gsm8k@main", "math-500 in data/math")
     first = bench(project)
     first.pin()
@@ -170,17 +150,17 @@ def test_the_hub_is_asked_once_and_a_branch_that_moves_changes_nothing(
     rows.unlink()
     bench(project).pin()  # rows that are gone are had again, at the commit that they were of
     assert asked == ["openai/gsm8k@main", f"openai/gsm8k@{COMMIT}"]
-    declare(project, TASK.replace("SOURCE", f"revision: {COMMIT}"))
+    project.in_text(TASK.replace("SOURCE", f"revision: {COMMIT}"))
     direct = bench(project)
     direct.pin()
     assert [run.id for run in runs(direct).runs] == [run.id for run in runs(first).runs]
 
 
 def test_a_declared_hash_or_version_is_held_to(project: "Made") -> None:
-    declare(project, LOCAL.replace("data/gsm8k}", f"data/gsm8k, sha256: {'ab' * 32}}}"))
+    project.in_text(LOCAL.replace("data/gsm8k}", f"data/gsm8k, sha256: {'ab' * 32}}}"))
     with pytest.raises(DataError, match=rf"gsm8k in data/gsm8k: its rows have the hash .*, not {'ab' * 32}"):
         bench(project).pin()
-    declare(project, LOCAL.replace("verifier: math-verify", "verifier: math-verify\n  verifier_version: 0.8.0"))
+    project.in_text(LOCAL.replace("verifier: math-verify", "verifier: math-verify\n  verifier_version: 0.8.0"))
     with pytest.raises(DataError, match=r"0\.9\.0 is installed, and runs of this task are scored by 0\.8\.0\. Install"):
         bench(project).pin()
 

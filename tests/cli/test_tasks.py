@@ -1,12 +1,9 @@
 """Protocols on published questions, from the command line: planned without them, refused without them, then pinned."""
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from harness.spec.problem import Problem
 
 if TYPE_CHECKING:
     from tests.conftest import Made, Published
@@ -25,23 +22,10 @@ TASK = """task:
 WHY = "not known yet: gsm8k in data/gsm8k. ids and seeds are provisional, counts are not. `harness register`"
 
 
-def any_base(*_: object) -> list[Problem]:
-    """Stand in for the check that a base reads text."""
-    return []
-
-
-def a_base(*_: object) -> dict[str, str]:
-    """Stand in for the identity of a model that reads text."""
-    return {"kind": "base"}
-
-
 @pytest.fixture
-def project(made: "Made", monkeypatch: pytest.MonkeyPatch) -> "Made":
-    """Return a project on a set that is not there; its bases are taken for models of another kind."""
-    monkeypatch.setattr("harness.spec.task_checks._bases_read_text", any_base)
-    monkeypatch.setattr("harness.plan.runset.base_identity", a_base)
-    text = re.sub(r"task: \{.*?\}\n", lambda _: TASK, made.protocol_text, count=1, flags=re.DOTALL)
-    made.declare("runs/bench.yaml", text.replace("temperature: 1.0}", "temperature: 1.0, max_tokens: 8}"))
+def project(made: "Made") -> "Made":
+    """Return a project on a set that is not there, with a model of the Hub as its base."""
+    made.in_text(TASK)
     return made
 
 

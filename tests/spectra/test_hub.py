@@ -1,22 +1,20 @@
 """Models by name: the real library against a server of the test's own that speaks the Hub's language; no network."""
 
-import hashlib
 import json
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import save
 
 from harness.spectra.hub import resolve
+
+if TYPE_CHECKING:
+    from tests.conftest import ModelHub
 
 REPO = "lab/tiny"
 COMMIT, OLDER = "a" * 40, "b" * 40
@@ -39,67 +37,13 @@ except (HubError, FileNotFoundError) as error:
 """
 
 
-@dataclass
-class Hub:
-    """A server with one open model, one behind consent, and one that holds a pickle only."""
-
-    url: str = ""
-    asked: list[str] = field(default_factory=list)
-    revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT, "v1": OLDER})
-
-    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body for a path."""
-        self.asked.append(path)
-        parts = path.split("?")[0].strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
-            return self._about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
-        name = "/".join(parts[4:])
-        if "/".join(parts[:2]) != REPO or parts[2] != "resolve" or name not in FILES:
-            return 404, {"X-Error-Code": "EntryNotFound"}, b""
-        tag = hashlib.sha256(FILES[name]).hexdigest()
-        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": parts[3]}, FILES[name]
-
-    def _about(self, repo: str, revision: str, kind: list[str]) -> tuple[int, dict[str, str], bytes]:
-        if repo == "lab/gated":
-            return 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b""
-        if repo not in (REPO, "lab/pickled"):
-            return 404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}, b""
-        commit = self.revisions.get(revision, revision if revision in self.revisions.values() else None)
-        if commit is None:
-            return 404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b""
-        names = ["pytorch_model.bin"] if repo == "lab/pickled" else list(FILES)
-        if kind == ["tree"]:
-            tree = [{"type": "file", "path": n, "size": len(FILES[n]), "oid": "0" * 40} for n in names]
-            return 200, {}, json.dumps(tree).encode()
-        about = {"id": repo, "modelId": repo, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
-        return 200, {}, json.dumps(about).encode()
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    hub = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = hub.answer(unquote(self.path))
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    yield hub
-    server.shutdown()
-    server.server_close()
+@pytest.fixture(autouse=True)
+def models(hub: "ModelHub") -> None:
+    """Put an open model there, one behind consent, and one that holds a pickle only."""
+    hub.put(REPO, COMMIT, FILES, "main")
+    hub.put(REPO, OLDER, FILES, "v1")
+    hub.gated.add("lab/gated")
+    hub.put("lab/pickled", COMMIT, {"pytorch_model.bin": b"never read"}, "main")
 
 
 def asked(target: str, url: str, home: Path, offline: bool = False) -> list[object]:
@@ -124,7 +68,7 @@ def asked(target: str, url: str, home: Path, offline: bool = False) -> list[obje
 pytestmark = pytest.mark.slow
 
 
-def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: Hub, tmp_path: Path) -> None:
+def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: "ModelHub", tmp_path: Path) -> None:
     folder, commit, files = asked(REPO, hub.url, tmp_path)
     assert commit == COMMIT
     assert files == ["config.json", "model.safetensors"]
@@ -133,7 +77,7 @@ def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: 
     assert not any("pytorch_model.bin" in path or "original" in path for path in hub.asked)
 
 
-def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: Hub, tmp_path: Path) -> None:
+def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: "ModelHub", tmp_path: Path) -> None:
     first = asked(f"{REPO}@main", hub.url, tmp_path)
     before = len(hub.asked)
     assert asked(f"{REPO}@main", hub.url, tmp_path, offline=True) == first
@@ -142,7 +86,7 @@ def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: Hub
     assert asked(REPO, "http://127.0.0.1:9", tmp_path) == first  # a port where nobody answers
 
 
-def test_a_tag_is_another_commit(hub: Hub, tmp_path: Path) -> None:
+def test_a_tag_is_another_commit(hub: "ModelHub", tmp_path: Path) -> None:
     assert asked(f"{REPO}@v1", hub.url, tmp_path)[1] == OLDER
 
 
@@ -158,7 +102,7 @@ def test_a_tag_is_another_commit(hub: Hub, tmp_path: Path) -> None:
     ],
 )
 def test_a_model_that_cannot_be_had_is_told_in_a_line(
-    hub: Hub, tmp_path: Path, target: str, offline: bool, told: str
+    hub: "ModelHub", tmp_path: Path, target: str, offline: bool, told: str
 ) -> None:
     kind, text = asked(target, hub.url, tmp_path, offline)
     assert kind == "HubError"
@@ -175,7 +119,7 @@ def test_what_has_no_form_of_a_model_is_a_missing_path(target: str, tmp_path: Pa
         resolve(target, tmp_path)
 
 
-def test_a_mistyped_path_is_no_model(hub: Hub, tmp_path: Path) -> None:
+def test_a_mistyped_path_is_no_model(hub: "ModelHub", tmp_path: Path) -> None:
     """Where its parent is a folder here, or a path is called alike; a revision says that a model is meant."""
     (tmp_path / "adapters" / "first").mkdir(parents=True)
     for target, there in (
@@ -198,7 +142,7 @@ def test_a_mistyped_path_is_no_model(hub: Hub, tmp_path: Path) -> None:
     assert asked(f"{REPO}@main", hub.url, tmp_path)[1] == COMMIT
 
 
-def test_an_existing_path_stands_before_a_model_of_its_name(hub: Hub, tmp_path: Path) -> None:
+def test_an_existing_path_stands_before_a_model_of_its_name(hub: "ModelHub", tmp_path: Path) -> None:
     (tmp_path / REPO).mkdir(parents=True)
     assert asked(REPO, hub.url, tmp_path) == [REPO, None, []]
     assert hub.asked == []

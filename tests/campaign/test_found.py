@@ -1,0 +1,226 @@
+"""Bases that exist, from a branch on a server of the test's own to a committed run; no network."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.campaign.bench import Bench
+from harness.campaign.found import fetched, with_resolved
+from harness.plan import planned_base
+from harness.source.hub import HubError
+from harness.spec import DeclarationError, HubBase
+
+if TYPE_CHECKING:
+    from tests.conftest import Made, ModelHub
+
+FOUND = (Path(__file__).parents[1] / "found.yaml").read_text(encoding="utf-8")
+FIRST, SECOND = "a1" * 20, "b2" * 20
+MODEL = """
+import sys, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from harness.train.tokenizer import character_tokenizer
+torch.manual_seed(0)
+config = LlamaConfig(hidden_size=16, num_hidden_layers=1, intermediate_size=24, num_attention_heads=2,
+                     num_key_value_heads=1, vocab_size=99, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(sys.argv[1])
+character_tokenizer("".join(map(chr, range(32, 127)))).save_pretrained(sys.argv[1])
+"""
+
+
+def project(made: "Made", text: str = FOUND) -> None:
+    """Declare the protocol with one base, at a branch."""
+    lines = text[: text.index("  early:")] + text[text.index("default_bases") :]
+    made.declare("runs/bench.yaml", lines)
+
+
+class Hub:
+    """What stands in for the server where only its answers matter."""
+
+    def __init__(self, **commits: str | None) -> None:
+        self.commits = commits
+        self.asked: list[str] = []
+
+    def commit_of(self, repo: str, revision: str) -> str | None:
+        self.asked.append(f"{repo}@{revision}")
+        if revision not in self.commits:
+            raise HubError(f"{repo}@{revision}: no such revision of this model. Name a branch, tag or commit.")
+        return self.commits[revision]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """Return a Hub that answers with a first commit for `main`."""
+    hub = Hub(main=FIRST)
+    monkeypatch.setattr("harness.campaign.found.commit_of", hub.commit_of)
+    return hub
+
+
+def base_of(bench: Bench) -> HubBase:
+    base = bench.protocol.bases["llama"]
+    assert isinstance(base, HubBase)
+    return base
+
+
+def test_a_branch_is_resolved_once_and_its_move_is_told(made: "Made", server: Hub) -> None:
+    project(made)
+    bench, told = made.bench(), list[str]()
+    loose = bench.planned_bases(())[0]
+    assert loose.provisional
+    bench.resolve(told.append)
+    assert told == []
+    fixed = bench.planned_bases(())[0]
+    assert (base_of(bench).commit, fixed.provisional) == (FIRST, False)
+    server.commits["main"] = SECOND
+    again = made.bench()
+    again.resolve(told.append)
+    assert again.planned_bases(())[0] == fixed
+    (line,) = told
+    assert line == (
+        "llama: lab/mini-llama@main was a1a1a1a1a1a1 and is b2b2b2b2b2b2 now; runs stay with the first. "
+        "Declare the commit to take the other."
+    )
+
+
+def test_what_is_resolved_needs_no_hub_and_what_is_not_says_so(made: "Made", server: Hub) -> None:
+    project(made)
+    server.commits["main"] = None  # no answer
+    with pytest.raises(DeclarationError) as error:
+        made.bench().resolve()
+    assert error.value.lines == [
+        "protocol bench: bases.llama: lab/mini-llama@main is not resolved to a commit yet, and the Hub gives no "
+        "answer. Connect this machine, or declare the commit."
+    ]
+    server.commits["main"] = FIRST
+    made.bench().resolve()
+    server.commits["main"] = None
+    made.bench().resolve()
+    assert base_of(made.bench()).commit == FIRST
+
+
+def test_a_declared_commit_asks_nobody(made: "Made", server: Hub) -> None:
+    project(made, FOUND.replace("lab/mini-llama, revision: main", f"lab/mini-llama, revision: main, commit: {SECOND}"))
+    bench = made.bench()
+    bench.resolve()
+    assert server.asked == []
+    assert bench.planned_bases(())[0].identity["found"]["commit"] == SECOND
+
+
+def test_nothing_is_registered_on_what_is_not_resolved_or_not_measured(made: "Made", server: Hub) -> None:
+    project(made, FOUND.replace("healthy_gain: 0.12", "healthy_gain: null"))
+    bench = made.bench()
+    with pytest.raises(DeclarationError) as error:
+        bench.register_shelf()
+    assert [line.split(" is not ")[0] for line in error.value.lines] == [
+        "protocol bench: thresholds.healthy_gain",
+        "protocol bench: bases.llama: lab/mini-llama@main",
+    ]
+    assert not made.store.registrations.exists()
+
+
+def test_a_registration_holds_the_commit(made: "Made", server: Hub) -> None:
+    project(made)
+    bench = made.bench()
+    bench.resolve()
+    frozen = bench.register(bench.hypotheses(["live"]))["live"]
+    assert frozen.content["protocol_declaration"]["bases"]["llama"]["commit"] == FIRST
+    server.commits["main"] = SECOND
+    again = made.bench()
+    again.resolve()
+    assert again.register(again.hypotheses(["live"]))["live"] == frozen
+
+
+def test_nothing_is_executed_on_a_base_that_is_not_resolved(made: "Made", server: Hub) -> None:
+    project(made)
+    bench = made.bench()
+    runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
+
+    def never() -> Any:
+        raise AssertionError("an executor was made")
+
+    with pytest.raises(DeclarationError, match=r"bases\.llama: lab/mini-llama@main is not resolved to a commit yet\."):
+        bench.execute(runs, never, lambda _: None)
+
+
+def test_a_folder_is_resolved_by_its_content_and_held_to_it(made: "Made") -> None:
+    text = FOUND.replace("hub: lab/mini-llama, revision: main, family", "folder: models/mini, family")
+    project(made, text)
+    folder = made.root / "models" / "mini"
+    with pytest.raises(DeclarationError, match=r"no such folder\. Put the model there"):
+        made.bench().resolve()
+    folder.mkdir(parents=True)
+    shape = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 24}
+    shape |= {"num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 99}
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text(name)
+    (folder / "config.json").write_text(json.dumps(shape))
+    bench = made.bench()
+    bench.resolve()
+    planned = bench.planned_bases(())
+    assert fetched(planned, bench.protocol, made.root) == ({planned[0].id: folder}, {})
+    (folder / "model.safetensors").write_text("others")
+    told = list[str]()
+    again = made.bench()
+    again.resolve(told.append)
+    assert again.planned_bases(()) == planned
+    assert len(told) == 1
+    _, failed = fetched(planned, again.protocol, made.root)
+    assert failed[planned[0].id].endswith("not those that it was resolved to. Restore them, or declare another folder.")
+
+
+def test_a_link_out_of_the_project_is_no_folder_of_it(made: "Made", tmp_path: Path) -> None:
+    project(made, FOUND.replace("hub: lab/mini-llama, revision: main, family", "folder: models/mini, family"))
+    (made.root / "models").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (made.root / "models" / "mini").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DeclarationError, match=r"leads out of the project\. Copy the model into it"):
+        made.bench().resolve()
+
+
+def test_resolutions_are_those_of_the_store(made: "Made", server: Hub) -> None:
+    project(made)
+    bench = made.bench()
+    bench.resolve()
+    declared = bench.shelf.protocol("bench")
+    assert planned_base("llama", with_resolved(declared, made.store)).id == bench.planned_bases(())[0].id
+    assert planned_base("llama", with_resolved(declared, made.store.pilot("bench"))).provisional
+
+
+@pytest.mark.slow
+def test_from_a_branch_on_the_hub_to_a_committed_run(made: "Made", hub: "ModelHub", tmp_path: Path) -> None:
+    """Two processes: the first resolves, fetches, scores and trains; the second finds all of it, without the Hub."""
+    subprocess.run([sys.executable, "-c", MODEL, str(tmp_path / "model")], check=True, capture_output=True)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    hub.put("lab/mini-llama", FIRST, {**files, "pytorch_model.bin": b"x", "modeling.py": b"x"}, "main")
+    project(made)
+    made.declare("hypotheses/live.yaml", made.claim_text.replace("rank: [8, 16]", "rank: [8]"))
+
+    def harness(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "HF_ENDPOINT": url,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": ":".join(sys.path),
+        }
+        line = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
+        return subprocess.run(line, capture_output=True, text=True, env=environment, cwd=made.root, check=False)
+
+    first = harness("run", "live", "--workers", "1", "--json", url=hub.url)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["executed"] == 6
+    assert not [path for path in hub.asked if "pytorch_model.bin" in path or "modeling" in path]
+    (base,) = made.store.bases.iterdir()
+    said = json.loads((base / "result" / "result.json").read_text())
+    assert said["found"] == {"hub": "lab/mini-llama", "commit": FIRST, "prompting": "plain"}
+    again = harness("run", "live", "--json", url="http://127.0.0.1:9")  # where nobody answers
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["executed"] == 0
+    found = harness("db", "rebuild", url="http://127.0.0.1:9")
+    assert found.returncode == 0, found.stderr
+    rows = harness("db", "query", "SELECT architecture, updates FROM base", "--json", url="http://127.0.0.1:9")
+    assert json.loads(rows.stdout) == [{"architecture": "llama", "updates": None}]
