@@ -176,6 +176,13 @@ class Protocol(Declared):
         """Return the declared trainer fields of an algorithm, by TRL's names."""
         return self.grpo if algorithm == "grpo" else self.sft
 
+    def made(self, name: str) -> BaseRecipe:
+        """Return the recipe of a base that is made on the spot; raise TypeError for one that exists."""
+        base = self.base(name)
+        if not isinstance(base, BaseRecipe):
+            raise TypeError(f"base {name} exists: {base.place} is made from no recipe")
+        return base
+
     def permitted(self, root: Path) -> "Protocol":
         """Return the protocol with permission to run the code that it names from the project `root`, and its hashes.
 

@@ -25,10 +25,12 @@ OWNED = {
     "logging_steps": "every step is recorded",
     "save_strategy": "a run of this length starts again instead of resuming",
     "disable_tqdm": "progress is shown by the command",
-    "use_vllm": "no executor here serves it",
+    "vllm_mode": "an engine shares the device of the run that it serves",
+    "vllm_group_port": "an engine shares the device of the run that it serves",
+    "vllm_tensor_parallel_size": "a run has one process",
     "resume_from_checkpoint": "a run of this length starts again instead of resuming",
     "trust_remote_code": "code that a model brings is never run",
-    "model_init_kwargs": "bases are loaded by the harness, in float32",
+    "model_init_kwargs": "bases are loaded by the harness, in the recipe's dtype",
     "chat_template_path": "prompts are plain text, and declarations name no files",
     "push_to_hub": "nothing leaves this machine",
     "log_completions_hub_repo": "nothing leaves this machine",
@@ -41,7 +43,7 @@ OWNED = {
 OWNED_FAMILIES = {
     "hub_": "nothing leaves this machine",
     "trackio_": "metrics are kept in the run's record",
-    "vllm_": "no executor here serves it",
+    "vllm_server_": "an engine shares the device of the run that it serves",
 }
 """Beginnings of names, likewise."""
 

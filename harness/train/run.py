@@ -24,6 +24,7 @@ from harness.train.adapters import declared_fields, frozen_hash, parameter_names
 from harness.train.arguments import trainer_arguments
 from harness.train.as_declared import by_declaration, check_realised
 from harness.train.code import permitted_task, reward_function
+from harness.train.drift import BaseGuard, seeded_engine
 from harness.train.evaluate import accuracy, evaluate
 from harness.train.exam import Exam, exam_of, in_text
 from harness.train.load import Loaded, load_found, load_made
@@ -130,10 +131,11 @@ def train_run(
     arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
     common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch]}
     began = time.process_time()
-    with by_declaration(cell.adapter):
+    with by_declaration(cell.adapter), seeded_engine(identity["seed"]):
         common["peft_config"] = peft_config(cell.adapter, recipe, planned)
         trainer = _trainer(cell, parts.training, exam, reward, common)
         policy = trainer.model
+        guard = BaseGuard(policy)
         check_realised(policy, cell.adapter, declared_fields(cell.adapter, recipe, planned))
         looks.since = start(policy, cell.adapter, base)
         frozen = frozen_hash(policy, base_names)
@@ -152,6 +154,7 @@ def train_run(
         "loaded_weights": loaded,
         "base_weights": frozen,
         "base_weights_after": frozen_hash(policy, base_names),
+        **({"weight_syncs": said} if (said := guard.facts()) else {}),
         "first_rollouts": reward.first_rollouts() if cell.algorithm == "grpo" else None,
         "trainer": record,
     }

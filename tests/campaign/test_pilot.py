@@ -83,7 +83,7 @@ def test_a_pilot_differs_in_base_seed_split_and_length_only(protocol: Protocol) 
     before["task"].pop("split_seed")
     before["task"].pop("training_prompts")
     assert after == before
-    assert protocol.bases["llama"].pretraining.seed == 1  # the declaration itself is left alone
+    assert protocol.made("llama").pretraining.seed == 1  # the declaration itself is left alone
 
 
 def test_a_pilots_problems_are_split_another_way(protocol: Protocol) -> None:

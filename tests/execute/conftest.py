@@ -38,7 +38,7 @@ class Pocket:
 
     def endless(self, seed: int = 1) -> JobDirectory:
         """Return the job of a base that is not finished within any test."""
-        recipe = self.protocol.bases["llama"]
+        recipe = self.protocol.made("llama")
         pretraining = recipe.pretraining.model_copy(update={"steps": 10**7, "seed": seed})
         bases = {"llama": recipe.model_copy(update={"pretraining": pretraining})}
         planned = planned_base("llama", self.protocol.model_copy(update={"bases": bases}))

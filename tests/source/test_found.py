@@ -30,7 +30,7 @@ def folder(tmp_path: Path, **config: Any) -> Path:
 
 
 def base(**shape: Any) -> HubBase:
-    return HubBase(folder="models/q", family="qwen", shape=Shape(**{**SHAPE, **shape}))
+    return HubBase(folder="models/q", family="qwen", shape=Shape.model_validate({**SHAPE, **shape}))
 
 
 def test_weights_and_words_are_read_and_neither_pickles_nor_code(tmp_path: Path) -> None:

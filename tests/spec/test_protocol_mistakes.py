@@ -94,6 +94,7 @@ BROKEN = [
     ("unknown trainer field", GRPO, "beta: 0.0", "betta: 0.0", "betta", "grpo.betta", ("no field of trl.GRPOConfig (1.16.0); did you mean beta?", "rename")),
     ("unknown, nothing near", GRPO, "beta: 0.0", "qqqqq: 0.0", "qqqqq", "grpo.qqqqq", ("no field of trl.GRPOConfig (1.16.0). Remove or rename it.",)),
     ("other trainer's field", SFT, "bf16: false", "bf16: false\n  num_generations: 8", "num_generations: 8\n  act", "sft.num_generations", ("no field of trl.SFTConfig",)),
+    ("a server of vLLM", GRPO, "beta: 0.0", "beta: 0.0\n  vllm_server_host: a", "  vllm_server_host: a", "grpo.vllm_server_host", ("set by the harness (an engine shares the device of the run that it serves). Remove it.",)),
     ("harness-owned field", GRPO, "beta: 0.0", "beta: 0.0\n  seed: 1", "  seed: 1\n  loss", "grpo.seed", ("set by the harness (seeds are derived from the protocol). Remove it.",)),
     ("misspelt required field", GRPO, "learning_rate:", "learning_rat:", "learning_rat:", "grpo.learning_rat", ("did you mean learning_rate?",)),
     ("missing learning rate", GRPO, "  learning_rate: 1.0e-3\n", "", "grpo:", "grpo.learning_rate", ("missing: what decides a claim is declared", "Add")),
@@ -232,6 +233,9 @@ def test_the_shipped_protocols_are_valid(protocol_mistakes: Told) -> None:
         "epsilon: 1",  # a whole number where the default has a point
         "max_completion_length: null",
         "gradient_accumulation_steps: 1",
+        "use_vllm: true",
+        "vllm_gpu_memory_utilization: 0.4",
+        "vllm_max_model_length: 1536",
     ],
 )
 def test_a_trainer_field_that_trl_takes(field: str, protocol_mistakes: Told) -> None:

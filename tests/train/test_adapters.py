@@ -18,7 +18,7 @@ PROMPTS = TOKENIZER(["1+2=", "10+20="], return_tensors="pt", padding=True)
 
 def base(protocol: Protocol) -> Any:
     torch.manual_seed(0)
-    return new_model(protocol.bases["llama"], TOKENIZER).eval()
+    return new_model(protocol.made("llama"), TOKENIZER).eval()
 
 
 def adapted(model: Any, spec: AdapterSpec, protocol: Protocol) -> Any:

@@ -46,7 +46,7 @@ TRAINED = sorted(peft_fields()["types"].keys() - SPECS.keys() - NO_MATRIX.keys()
 
 def base(protocol: Protocol) -> Any:
     torch.manual_seed(0)
-    return new_model(protocol.bases["llama"], TOKENIZER)
+    return new_model(protocol.made("llama"), TOKENIZER)
 
 
 def adapted(spec: Any, protocol: Protocol) -> Any:

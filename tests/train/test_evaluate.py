@@ -94,7 +94,7 @@ def test_a_real_model_repeats_with_its_seed_and_leaves_the_generator(pocket) -> 
     from harness.train.base import new_model
 
     torch.manual_seed(0)
-    model = new_model(pocket.bases["llama"], TOKENIZER)
+    model = new_model(pocket.made("llama"), TOKENIZER)
     items = tuple(Item(f"{i}+0=", str(i)) for i in range(10)) * 20
     state = torch.get_rng_state()
     # an untrained model is right about once in 22 x 22 draws, 600 of them a time
@@ -108,7 +108,7 @@ def test_a_look_gives_the_accuracy_of_the_full_score(pocket) -> None:
     from harness.train.base import new_model
 
     torch.manual_seed(0)
-    model = new_model(pocket.bases["llama"], TOKENIZER)
+    model = new_model(pocket.made("llama"), TOKENIZER)
     items = tuple(Item(f"{i}+0=", str(i)) for i in range(10)) * 20
     rows = scored(model, items, 5)
     assert accuracy(rows) > 0

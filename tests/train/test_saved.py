@@ -59,7 +59,7 @@ def test_what_is_saved_reads_back_as_what_was_measured(
 ) -> None:
     base, stage = tmp_path / "base", tmp_path / "stage"
     torch.manual_seed(0)
-    new_model(pocket.bases["llama"], character_tokenizer()).save_pretrained(base)
+    new_model(pocket.made("llama"), character_tokenizer()).save_pretrained(base)
     policy, since = trained(declared, base, pocket)
     measured = dict(updates(policy, spec(declared), since))
     run._save(policy, stage, "b" * 64)

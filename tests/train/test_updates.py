@@ -55,7 +55,7 @@ def names(declared: dict[str, Any]) -> str:
 def folder(pocket: Protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("base")
-    new_model(pocket.bases["llama"], character_tokenizer()).save_pretrained(path)
+    new_model(pocket.made("llama"), character_tokenizer()).save_pretrained(path)
     return path
 
 
