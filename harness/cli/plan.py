@@ -1,18 +1,18 @@
-"""`harness plan`: which runs are needed, by whom, which of them exist, and why a run is not one that exists."""
+"""`harness plan`: which runs are needed, by whom, which exist, what others cost, why a run is none that exists."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
 from harness.campaign.bench import Bench
 from harness.campaign.foreseen import foreseen
-from harness.campaign.looks import at_first
+from harness.campaign.outlook import Outlook, outlook
 from harness.cli.campaign import asked
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
-from harness.plan import Difference, PlannedRun, RunSet, nearest
+from harness.plan import Difference, PlannedBase, PlannedRun, RunSet, nearest
+from harness.publish.plan import plan_table
 from harness.record.job import JobDirectory, State
-from harness.source.seeds import CONFIRM, TUNE
+from harness.spec import DeclarationError, Hypothesis
 
 
 @click.command()
@@ -25,14 +25,36 @@ from harness.source.seeds import CONFIRM, TUNE
 def command(
     session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], why: str | None
 ) -> int:
-    """Show the runs that the claims NAME need (all claims without one); registers and executes nothing."""
+    """Show the runs that the claims NAME need (all claims without one); registers and executes nothing.
+
+    Needs no network: a base whose revision is not resolved to a commit yet is planned and marked.
+    """
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
-    hypotheses = asked(bench, names)
-    bench.check_bases(hypotheses, bench.planned_bases(models) if models else None)
-    runs = foreseen(bench, hypotheses, bench.bases(models) if models else None)
+    bases, planned = (bench.bases(models), bench.planned_bases(models)) if models else (None, None)
+    hypotheses = asked(bench, names) if names else _catalogue(session, bench, planned)
+    bench.check_bases(hypotheses, planned)
     if why is not None:
-        return _why(session, bench, runs, why)
-    there = {run.id for run in runs.runs if bench.run_job(run).state() is State.COMMITTED}
+        return _why(session, bench, foreseen(bench, hypotheses, bases), why)
+    found = outlook(bench, hypotheses, bases)
+    session.emit(_said(bench, found), plan_table(found))
+    return 0
+
+
+def _catalogue(session: Session, bench: Bench, bases: Sequence[PlannedBase] | None) -> Mapping[str, Hypothesis]:
+    """Return every claim that the protocol can ask of these bases, or of its own choice; say of the others why not."""
+    valid: dict[str, Hypothesis] = {}
+    _ = bench.protocol  # its own mistakes are raised here
+    for name in session.shelf.names("hypotheses"):
+        try:
+            found = bench.hypotheses([name])
+            bench.check_bases(found, bases)
+            valid |= found
+        except DeclarationError as error:
+            session.note(f"left out: {error.lines[0]}")
+    return valid
+
+
+def _said(bench: Bench, found: Outlook) -> dict[str, object]:
     listed = [
         {
             "run": run.id,
@@ -40,48 +62,34 @@ def command(
             "cell": run.cell.slug(),
             "seed": run.identity["seed"],
             "block": run.block,
-            "state": "cached" if run.id in there else "new",
+            "state": "cached" if run.id in found.there else "new",
             "needed_by": run.needed_by,
+            "provisional": run.base.provisional,
+            **_cost(found, run),
         }
-        for run in runs.runs
+        for run in found.runs.runs
     ]
-    bases = [{"base": base.name, "id": base.id, "state": str(bench.base_job(base).state())} for base in runs.bases]
-    first = at_first(hypotheses, runs)
-    unknown = list(bench.unpinned())
-    said = {"bases": bases, "runs": listed, "first_look": first, "provisional": unknown}
-    session.emit(said, "\n".join([_text(runs, there, first), *_provisional(unknown)]))
-    return 0
+    bases = [
+        {
+            "base": base.name,
+            "id": base.id,
+            "state": str(bench.base_job(base).state()),
+            "provisional": base.provisional,
+            "gpu_hours": found.base_hours.get(base.name),
+        }
+        for base in found.runs.bases
+    ]
+    totals = {"gpu_hours": found.gpu_hours, "cpu_minutes": found.cpu_minutes, "runs_without_cost": found.unknown}
+    open_ones = {"unresolved": found.unresolved, "provisional": found.unpinned}
+    return {"bases": bases, "runs": listed, "first_look": found.first, "new": totals, **open_ones}
 
 
-def _text(runs: RunSet, there: set[str], first: int) -> str:
-    asked_for = Counter(reason for run in runs.runs for reason in run.needed_by)
-    cells = Counter((run.base.name, run.cell.slug()) for run in runs.runs)
-    cached = Counter((run.base.name, run.cell.slug()) for run in runs.runs if run.id in there)
-    wide = max((len(cell) for _, cell in cells), default=4)
-    lines = [f"{'base':<10} {'cell':<{wide}} {'new':>4} {'cached':>7}"]
-    for key, total in cells.items():
-        lines.append(f"{key[0]:<10} {key[1]:<{wide}} {total - cached[key]:>4} {cached[key]:>7}")
-    lines += [f"{count:>4} runs for {reason}" for reason, count in asked_for.items()]
-    tuning = sum(run.block == TUNE for run in runs.runs)
-    lines += [f"{tuning:>4} runs to tune by; what their arms need then is counted at the protocol's own rate"] * bool(
-        tuning
-    )
-    late = Counter(run.block for run in runs.runs if run.block not in (CONFIRM, TUNE))
-    lines += [f"{count:>4} runs with fresh seeds ({block}): older ones had begun" for block, count in late.items()]
-    if first < len(runs.runs):
-        lines.append(f"{first:>4} runs for the first look; the rest only where a prediction is still open")
-    saved = sum(asked_for.values()) - len(runs.runs)
-    lines.append(
-        f"{len(runs.runs)} runs in all on {len(runs.bases)} bases: {len(runs.runs) - len(there)} new, "
-        f"{len(there)} cached; sharing saves {saved}"
-    )
-    return "\n".join(lines)
-
-
-def _provisional(unknown: Sequence[str]) -> list[str]:
-    """Return a line where identities are not final, because something that they rest on is not known yet."""
-    rule = "ids and seeds are provisional, counts are not. `harness register` finds it out"
-    return [f"not known yet: {', '.join(unknown)}. {rule}"] if unknown else []
+def _cost(found: Outlook, run: PlannedRun) -> dict[str, object]:
+    if (cost := found.costs.get((run.base.name, run.cell))) is not None:
+        memory = {"gib": cost.memory.peak, "complete": cost.memory.complete, "fits": cost.fits}
+        return {"gpu_hours": cost.gpu_hours, "memory": memory, "generated_tokens": cost.generated}
+    spent = found.minutes.get(run.id)
+    return {"cpu_minutes": spent[0] if spent else None}
 
 
 def _why(session: Session, bench: Bench, runs: RunSet, why: str) -> int:

@@ -1,5 +1,6 @@
 """Which runs are needed: cells, identities, and the union over the hypotheses that were asked for. Pure."""
 
+from harness.plan.cost import Cost, base_cost, run_cost
 from harness.plan.fits import unfit, unfit_lines
 from harness.plan.recipe import misfit, planned_updates, updates_of
 from harness.plan.runset import (
@@ -18,10 +19,12 @@ from harness.plan.runset import (
 from harness.plan.why import Difference, nearest
 
 __all__ = [
+    "Cost",
     "Difference",
     "PlannedBase",
     "PlannedRun",
     "RunSet",
+    "base_cost",
     "bases_of",
     "misfit",
     "nearest",
@@ -30,6 +33,7 @@ __all__ = [
     "planned_base",
     "planned_updates",
     "registration_hash",
+    "run_cost",
     "run_slug",
     "tuning",
     "unfit",

@@ -14,6 +14,7 @@ from harness.spec.arms import Given, Several
 from harness.spec.bases import Base, BaseRecipe, Count, HubBase, Pretraining
 from harness.spec.code import CodeName, Sha256, read
 from harness.spec.declared import Declared, FieldError, unset
+from harness.spec.hardware import Hardware
 from harness.spec.protocol_checks import check, completions_per_update, prompts_per_update
 from harness.spec.task import CustomTask, Task
 from harness.spec.trainer import OWNED, TRAINERS, trainer_fields
@@ -130,6 +131,8 @@ class Protocol(Declared):
     evaluation: Evaluation
     thresholds: Thresholds
     pilot: Pilot
+    hardware: Annotated[Hardware | None, Field(exclude_if=unset(None))] = None
+    """What runs on bases that exist are costed on."""
     spectra_at: Annotated[tuple[Count, ...], Field(max_length=64, exclude_if=unset(()))] = ()
     """Updates after which the spectrum of the policy's update is kept, besides the first and the last."""
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from tests.conftest import Act, Made, Scripted
 
 Call = Callable[..., Any]
+FOUND_PROTOCOL = (
+    (Path(__file__).parents[1] / "found.yaml").read_text(encoding="utf-8")
+    + """
+hardware: {gpu: T4, memory_gib: 15.0, flops: 65.0e12, utilisation: 0.3, bandwidth: 3.2e11, decode_utilisation: 0.4,
+  prompt_tokens: 6, longest_prompt: 8, completion_tokens: 3, fixed_minutes: 1.0, source: supposed for these tests}
+"""
+)
 Acting = Callable[["Act"], "Scripted"]
 NEEDS_A_COLD_BASE = "failure-to-launch"
 """A shipped claim that the protocol of these tests cannot ask."""
@@ -140,6 +147,46 @@ def test_plan_tells_new_from_cached_and_what_sharing_saves(harness: Call, made: 
     assert (states.count("new"), states.count("cached")) == (10, 2)
     assert said["bases"][0]["state"] == "committed"
     assert {tuple(run["needed_by"]) for run in said["runs"]} == {("live/live", "low/live"), ("live/live",)}
+
+
+def test_plan_without_a_name_is_the_whole_catalogue_and_says_what_it_leaves_out(harness: Call, made: "Made") -> None:
+    made.declare("hypotheses/odd.yaml", made.claim_text.replace("rank: [8, 16]", "rank: [8], batch: [12]"))
+    said = harness("plan", "--json")
+    asking = {reason.split("/")[0] for run in said.json["runs"] for reason in run["needed_by"]}
+    assert asking >= {"live", "rank-collapse", "step-size"}
+    assert "odd" not in asking
+    assert "left out: hypotheses/odd.yaml predictions[0]: under protocol bench" in said.err
+    assert harness("plan", "odd").code == 2
+    key = [line.split() for line in harness("plan").out.splitlines() if line.startswith("   A ")]
+    assert key == [["A", min(asking)]]
+
+
+def test_plan_of_bases_that_exist_needs_no_network(
+    harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(*_: object, **__: object) -> None:
+        raise AssertionError("somebody was asked")
+
+    monkeypatch.setattr("socket.socket.connect", nobody)
+    text = FOUND_PROTOCOL.replace("default_bases: [llama]", "default_bases: [llama, early]")
+    made.declare("runs/bench.yaml", text)
+    out = harness("plan", "live").out.splitlines()
+    assert out[-1] == "24 runs in all on 2 bases: 24 new, 0 cached; sharing saves 0"
+    (line,) = [line for line in out if line.startswith("unresolved: ")]
+    assert line.startswith(
+        "unresolved: llama (lab/mini-llama@main), early (lab/mini-llama@stage1-step10): no commit yet"
+    )
+    (cost,) = [line for line in out if line.startswith("cost of what is new: ")]
+    assert "GPU-hours on T4" in cost
+    assert "to within a factor of 2" in cost
+    said = harness("plan", "live", "--json").json
+    assert {run["provisional"] for run in said["runs"]} == {True}
+    assert all(run["gpu_hours"] > 0 and run["memory"]["fits"] for run in said["runs"])
+    runs = sum(run["gpu_hours"] for run in said["runs"]) + sum(base["gpu_hours"] for base in said["bases"])
+    assert said["new"]["gpu_hours"] == pytest.approx(runs)
+    small = text.replace("memory_gib: 15.0", "memory_gib: 2.0")
+    made.declare("runs/bench.yaml", small)
+    assert "! 4 cells need more memory than the 2 GiB of T4, and cannot run there" in harness("plan", "live").out
 
 
 def test_plan_tells_why_a_run_is_none_that_exists(harness: Call, made: "Made") -> None:
