@@ -33,6 +33,7 @@ COMMANDS = {
     "spectra": "Singular-value spectra of any adapter, checkpoint or run.",
     "runs": "The runs of the store: list, show, exclude.",
     "db": "The index: path, query, rebuild.",
+    "doctor": "What works on this machine, and which protocols it can run.",
 }
 """Command and short help; each lives in the module of its name."""
 

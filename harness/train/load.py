@@ -73,7 +73,8 @@ def load_found(folder: Path, dtype: str, prompting: str) -> Loaded:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), use_safetensors=True, **given)
+    kind = getattr(torch, dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **given)
     tokens = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
     model.generation_config = GenerationConfig(**tokens)
     if torch.cuda.is_available():

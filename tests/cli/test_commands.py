@@ -103,6 +103,7 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
     assert {line[0] for line in lines.values()} == set(COMMANDS) - {
         "spectra",
         "frontier",
+        "doctor",
     }  # which have files of their own
     assert said["run"].json == {"executed": 12, "planned": 12, "failed": {}}
     assert said["test"].json["executed"] == 0
