@@ -83,6 +83,10 @@ class Bench:
     def _pinner(self) -> Pinner:
         return Pinner(self.store, self.shelf.root)
 
+    def workers(self, asked: int | None) -> int | None:
+        """Return how many runs may be at work: those asked for, else one where runs share a device, else all cores."""
+        return asked or (1 if self.protocol.hardware is not None else None)
+
     def resolve(self, note: Note = _unsaid) -> None:
         """Resolve the bases that name a branch, a tag or a folder; `note` hears of those that moved.
 

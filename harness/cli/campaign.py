@@ -57,7 +57,7 @@ def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None, n
     if not bench.unfinished(runs):
         return []
     with ShownProgress(quiet=session.quiet) as shown:
-        return bench.execute(runs, lambda: executor(session, workers), shown.show, note)
+        return bench.execute(runs, lambda: executor(session, bench.workers(workers)), shown.show, note)
 
 
 def as_shown(verdict: Verdict) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def command(
     arms = [FrontierArm(rank, policy(name, number, given)) for name, number in policies for rank in ranks]
     try:
         with ShownProgress(quiet=session.quiet) as shown:
-            found = trace(bench, bases[0], arms, ladder, lambda: executor(session, workers), shown.show)
+            found = trace(bench, bases[0], arms, ladder, lambda: executor(session, bench.workers(workers)), shown.show)
     except NoFrontier as error:
         click.echo(f"frontier of {bench.protocol_name}: {error}", err=True)
         return FAILED

@@ -25,7 +25,7 @@ def command(session: Session, protocol: str | None, workers: int | None) -> int:
     bench.store.pilot(bench.protocol_name).root.mkdir(parents=True, exist_ok=True)
     try:
         with ShownProgress(quiet=session.quiet) as shown:
-            choice = run_pilot(bench, lambda: executor(session, workers), shown.show)
+            choice = run_pilot(bench, lambda: executor(session, bench.workers(workers)), shown.show)
     except (RuleFailed, RuntimeError) as error:
         click.echo(f"pilot of {bench.protocol_name}: {error}", err=True)
         return FAILED

@@ -115,6 +115,6 @@ def explore_option(function: F) -> F:
 
 def workers_option(function: F) -> F:
     """Add --workers."""
-    text = "Runs at a time (default: cores)."
+    text = "Runs at a time (default: cores, or 1 where runs take a GPU)."
     kind = click.IntRange(min=1)
     return click.option("--workers", type=kind, envvar="HARNESS_WORKERS", help=text)(function)

@@ -76,6 +76,7 @@ def load_found(folder: Path, dtype: str, prompting: str) -> Loaded:
     kind = getattr(torch, dtype)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **given)
     tokens = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    tokens["eos_token_id"] = model.generation_config.eos_token_id or tokens["eos_token_id"]  # some models have several
     model.generation_config = GenerationConfig(**tokens)
     if torch.cuda.is_available():
         model.to("cuda")
