@@ -39,13 +39,13 @@ def resolve(protocol: Protocol, name: str, store: Store, root: Path | None, note
             now = None if silent and base.hub else _now(base, root)
         except HubError as error:
             if known is None:
-                lines.append(f"protocol {name}: bases.{called}: {error}")
+                lines.append(f"runs/{name}.yaml bases.{called}: {error}")
             continue
         silent = silent or (now is None and base.hub is not None)
         if now is None and known is None:
             rule = f"{base.place} is not resolved to a commit yet, and the Hub gives no answer"
             remedy = "Connect this machine, or declare the commit"
-            lines.append(f"protocol {name}: bases.{called}: {rule}. {remedy}.")
+            lines.append(f"runs/{name}.yaml bases.{called}: {rule}. {remedy}.")
         elif now is not None and keep(store, base, now).pin != now:
             rule = f"{base.place} was {known.pin[:12] if known else 'another'} and is {now[:12]} now"
             note(f"{called}: {rule}; runs stay with the first. Declare the commit to take the other.")
@@ -60,12 +60,12 @@ def check_measured(protocol: Protocol, name: str) -> None:
     """
     lines: list[str] = []
     if protocol.thresholds.healthy_gain is None:
-        rule = "thresholds.healthy_gain is not measured yet, and the learning rate is not chosen"
+        rule = "not measured yet, and the learning rate is not chosen"
         remedy = f"Declare what `harness pilot --protocol {name}` chooses"
-        lines.append(f"protocol {name}: {rule}. {remedy}; `--explore` needs neither.")
+        lines.append(f"runs/{name}.yaml thresholds.healthy_gain: {rule}. {remedy}; `--explore` needs neither.")
     for called, base in _open(protocol).items():
         rule = f"{base.place} is not resolved to a commit yet. Connect this machine, or declare the commit."
-        lines.append(f"protocol {name}: bases.{called}: {rule}")
+        lines.append(f"runs/{name}.yaml bases.{called}: {rule}")
     if lines:
         raise DeclarationError(lines)
 
@@ -117,7 +117,8 @@ def folder_of(base: HubBase, root: Path | None) -> Path:
     """Return the folder that a base declares, inside the project; raise HubError where it leads out of it."""
     here = (root or Path()).resolve()
     folder = (here / str(base.folder)).resolve()
-    if not folder.is_relative_to(here):
+    inside = [folder, *(path.resolve() for path in folder.iterdir())] if folder.is_dir() else [folder]
+    if not all(path.is_relative_to(here) for path in inside):
         raise HubError(f"{base.place}: leads out of the project. Copy the model into it.")
     return folder
 

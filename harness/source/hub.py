@@ -7,6 +7,7 @@ library's own cache.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 WEIGHTS = ("*.safetensors", "*.json")
 MODEL = (*WEIGHTS, "*.jinja", "merges.txt", "vocab.txt")
@@ -68,14 +69,16 @@ def snapshot(
     Raises:
         HubError: the download failed, or there is no connection and no copy.
     """
-    from huggingface_hub import constants, snapshot_download
+    import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars
 
     if not bars:
         disable_progress_bars()
+    download: Any = huggingface_hub.snapshot_download  # its overloads are typed in part
     try:
         return Path(
-            snapshot_download(
+            download(
                 repo,
                 revision=revision,
                 allow_patterns=list(kept),

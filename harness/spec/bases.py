@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from harness.spec.cell import CheckpointName
 from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.found import HubBase, Shape
+from harness.spec.problem import mapping
 from harness.spec.scaling import PositiveFloat
 
 __all__ = ["Base", "BaseRecipe", "Checkpoint", "Count", "HubBase", "Pretraining", "Shape"]
@@ -111,8 +112,7 @@ def _where(said: Any) -> str:
     """Return which kind of base is declared: one that exists names where."""
     if isinstance(said, HubBase):
         return "found"
-    here = said.keys() & {"hub", "folder", "revision"} if isinstance(said, dict) else ()
-    return "found" if here else "made"
+    return "found" if {"hub", "folder", "revision"} & mapping(said).keys() else "made"
 
 
 Base = Annotated[Annotated[BaseRecipe, Tag("made")] | Annotated[HubBase, Tag("found")], Discriminator(_where)]

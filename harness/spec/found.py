@@ -251,4 +251,4 @@ def _in_a_folder(base: HubBase | HubCheckpoint) -> None:
             raise FieldError(name, "belongs to a model on the Hub, and this base is a folder. Remove it.")
     path = PurePosixPath(str(base.folder))
     if path.is_absolute() or ".." in path.parts or "\\" in str(base.folder) or not str(path).isprintable():
-        raise FieldError("folder", f"{shown(base.folder)} leads out of the project. Copy or link the model into it.")
+        raise FieldError("folder", f"{shown(base.folder)} leads out of the project. Copy the model into it.")

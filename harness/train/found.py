@@ -111,7 +111,8 @@ def _folder(spec: dict[str, Any]) -> Path:
 def _all_threads() -> Iterator[None]:
     """Take all cores: a spectrum is seconds of one core a matrix, and a base has hundreds."""
     before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(cores)
     try:
         yield
     finally:

@@ -10,12 +10,14 @@ import pytest
 
 from harness.campaign.bench import Bench
 from harness.campaign.found import fetched, with_resolved
-from harness.plan import planned_base
+from harness.campaign.pilot import run_pilot
+from harness.plan import PlannedBase, planned_base
+from harness.publish.pilot import pilot_table
 from harness.source.hub import HubError
 from harness.spec import DeclarationError, HubBase
 
 if TYPE_CHECKING:
-    from tests.conftest import Made, ModelHub
+    from tests.conftest import Made, ModelHub, Scripted
 
 FOUND = (Path(__file__).parents[1] / "found.yaml").read_text(encoding="utf-8")
 FIRST, SECOND = "a1" * 20, "b2" * 20
@@ -91,7 +93,7 @@ def test_what_is_resolved_needs_no_hub_and_what_is_not_says_so(made: "Made", ser
     with pytest.raises(DeclarationError) as error:
         made.bench().resolve()
     assert error.value.lines == [
-        "protocol bench: bases.llama: lab/mini-llama@main is not resolved to a commit yet, and the Hub gives no "
+        "runs/bench.yaml bases.llama: lab/mini-llama@main is not resolved to a commit yet, and the Hub gives no "
         "answer. Connect this machine, or declare the commit."
     ]
     server.commits["main"] = FIRST
@@ -114,9 +116,9 @@ def test_nothing_is_registered_on_what_is_not_resolved_or_not_measured(made: "Ma
     bench = made.bench()
     with pytest.raises(DeclarationError) as error:
         bench.register_shelf()
-    assert [line.split(" is not ")[0] for line in error.value.lines] == [
-        "protocol bench: thresholds.healthy_gain",
-        "protocol bench: bases.llama: lab/mini-llama@main",
+    assert [line.split("not ")[0] for line in error.value.lines] == [
+        "runs/bench.yaml thresholds.healthy_gain: ",
+        "runs/bench.yaml bases.llama: lab/mini-llama@main is ",
     ]
     assert not made.store.registrations.exists()
 
@@ -175,9 +177,45 @@ def test_a_link_out_of_the_project_is_no_folder_of_it(made: "Made", tmp_path: Pa
     project(made, FOUND.replace("hub: lab/mini-llama, revision: main, family", "folder: models/mini, family"))
     (made.root / "models").mkdir()
     (tmp_path / "elsewhere").mkdir()
-    (made.root / "models" / "mini").symlink_to(tmp_path / "elsewhere")
+    link = made.root / "models" / "mini"
+    link.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DeclarationError, match=r"leads out of the project\. Copy the model into it"):
         made.bench().resolve()
+    link.unlink()
+    link.mkdir()
+    (link / "model.safetensors").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DeclarationError, match=r"leads out of the project\. Copy the model into it"):
+        made.bench().resolve()
+
+
+def test_a_pilot_has_the_same_base_with_other_problems_and_other_seeds(
+    made: "Made", server: Hub, scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(made, FOUND.replace("healthy_gain: 0.12", "healthy_gain: null"))
+    asked: list[dict[str, Any]] = []
+
+    def fetch(planned: PlannedBase, base: HubBase, root: Path | None) -> Path:
+        asked.append(planned.identity["found"])
+        return made.root
+
+    monkeypatch.setattr("harness.campaign.found.fetch", fetch)
+    shape = {"architecture": "llama", "hidden_size": 16, "layers": 1}
+
+    def act(path: Path, _: int) -> None:
+        base = path.parent.name == "bases"
+        made.finish(path, 0.4 if base else 0.6, **({"shape": shape} if base else {}))
+
+    bench = made.bench()
+    bench.resolve()
+    choice = run_pilot(bench, lambda: scripted(act), lambda _: None)
+    assert choice.healthy_gain == pytest.approx(0.2)
+    assert (choice.declared_healthy_gain, choice.agrees) == (None, False)
+    assert asked == [{"hub": "lab/mini-llama", "commit": FIRST, "prompting": "plain"}]
+    piloted = [json.loads(path.read_text()) for path in made.store.pilot("bench").runs.glob("*/spec.json")]
+    ours = bench.plan(bench.hypotheses(["live"]), ["llama"]).runs
+    assert {spec["identity"]["base_id"] for spec in piloted}.isdisjoint(run.base.id for run in ours)
+    assert {spec["identity"]["seed"] for spec in piloted}.isdisjoint(run.identity["seed"] for run in ours)
+    assert "healthy gain none" in pilot_table(choice, bench.protocol.pilot.in_words())
 
 
 def test_resolutions_are_those_of_the_store(made: "Made", server: Hub) -> None:

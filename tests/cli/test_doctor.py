@@ -27,7 +27,11 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ask no Hub, look into an empty cache, and see no GPU."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("shutil.which", lambda _: None)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr("shutil.which", no_tool)
+
+
+def no_tool(_: str) -> None:
+    """Find no tool."""
 
 
 def by_name(said: Any) -> dict[str, Any]:
@@ -86,7 +90,11 @@ def test_a_store_that_takes_no_files_is_told(harness: Call, made: "Made", monkey
 
 
 def test_a_disk_on_which_two_hold_one_lock_is_told(harness: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fcntl, "flock", lambda *_: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+
+    def granted(*_: object) -> None:
+        """Grant every lock."""
+
+    monkeypatch.setattr(fcntl, "flock", granted)
     check = by_name(harness("doctor", "--json"))["locks"]
     assert check["ok"] is False
     assert "two claims are held at once" in check["said"]
@@ -113,7 +121,11 @@ def test_versions_are_compared_by_their_numbers(installed: str, wanted: str, is_
 def test_packages_outside_their_range_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = ["torch<3,>=2.13", "absent-thing>=1", 'pytest>=9; extra == "dev"', "trl<1.17,>=1.16"]
     found = {"torch": "1.0", "trl": "1.16.0"}
-    monkeypatch.setattr(machine, "requires", lambda _: needed)  # pyright: ignore[reportUnknownLambdaType]
+
+    def requires(_: str) -> list[str]:
+        return needed
+
+    monkeypatch.setattr(machine, "requires", requires)
     monkeypatch.setattr(machine, "_version", found.get)
     (check,) = machine._versions()  # pyright: ignore[reportPrivateUsage]
     assert check == Check("packages", False, "torch 1.0 is outside <3,>=2.13; absent-thing is missing (>=1)")
@@ -123,7 +135,11 @@ def test_the_driver_s_list_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'NVIDIA H200, 143771'\necho 'Tesla, T4, 15360'\n")
     tool.chmod(0o755)
-    monkeypatch.setattr("shutil.which", lambda _: str(tool))  # pyright: ignore[reportUnknownLambdaType]
+
+    def which(_: str) -> str:
+        return str(tool)
+
+    monkeypatch.setattr("shutil.which", which)
     assert machine.look().gpus == (("NVIDIA H200", 143771 / 1024), ("Tesla, T4", 15.0))
 
 

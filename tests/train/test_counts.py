@@ -1,5 +1,7 @@
 """What the plan counts of a model and an adapter, against what the libraries make of the same declaration."""
 
+from typing import Any
+
 import pytest
 import torch
 from peft import get_peft_model
@@ -18,8 +20,8 @@ from harness.spec.adapter import AdaLora, AdapterSpec, Dora, Pissa, Proportional
 from harness.spec.bases import Shape
 from harness.train.adapters import peft_config
 
-WIDTHS = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-CONFIGS = {
+WIDTHS: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+CONFIGS: dict[str, Any] = {
     "llama": LlamaConfig(**WIDTHS, num_key_value_heads=2, vocab_size=50),
     "qwen3": Qwen3Config(**WIDTHS, num_key_value_heads=2, head_dim=16, vocab_size=50, tie_word_embeddings=True),
     "olmo2": Olmo2Config(**WIDTHS, num_key_value_heads=4, vocab_size=50),
@@ -67,7 +69,9 @@ def test_a_shape_has_the_parameters_and_matrices_of_the_library_s_model(name: st
 @pytest.mark.parametrize("name", ["llama", "gpt_neox"])
 def test_an_adapter_trains_the_parameters_that_are_counted(name: str, adapter: AdapterSpec, pocket: Protocol) -> None:
     model = AutoModelForCausalLM.from_config(CONFIGS[name])
-    adapted = get_peft_model(model, peft_config(adapter, pocket.recipe, updates=10))
+    config = peft_config(adapter, pocket.recipe, updates=10)
+    assert config is not None
+    adapted = get_peft_model(model, config)
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     counted = trained_parameters(adapter, shape(name))
     assert counted is not None
