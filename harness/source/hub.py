@@ -6,6 +6,7 @@ library's own cache.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,12 @@ def snapshot(
     Raises:
         HubError: the download failed, or there is no connection and no copy.
     """
-    import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.utils import disable_progress_bars
 
     if not bars:
         disable_progress_bars()
-    download: Any = huggingface_hub.snapshot_download  # its overloads are typed in part
+    download: Any = import_module("huggingface_hub").snapshot_download  # by name: its overloads are typed in part
     try:
         return Path(
             download(

@@ -199,11 +199,11 @@ def test_a_pilot_has_the_same_base_with_other_problems_and_other_seeds(
         return made.root
 
     monkeypatch.setattr("harness.campaign.found.fetch", fetch)
-    shape = {"architecture": "llama", "hidden_size": 16, "layers": 1}
+    facts: dict[str, Any] = {"shape": {"architecture": "llama", "hidden_size": 16, "layers": 1}}
 
     def act(path: Path, _: int) -> None:
         base = path.parent.name == "bases"
-        made.finish(path, 0.4 if base else 0.6, **({"shape": shape} if base else {}))
+        made.finish(path, 0.4 if base else 0.6, **(facts if base else {}))
 
     bench = made.bench()
     bench.resolve()
