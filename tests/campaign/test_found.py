@@ -87,6 +87,33 @@ def test_a_branch_is_resolved_once_and_its_move_is_told(made: "Made", server: Hu
     )
 
 
+def test_checkpoints_are_resolved_with_their_base_and_arms_start_from_them(made: "Made", server: Hub) -> None:
+    point = "checkpoints: {cold: {revision: step1}, seed-1: {hub: lab/seed-1, revision: step9, replicate: true}}, "
+    project(made, FOUND.replace("revision: main, family: llama", f"revision: main, {point}family: llama"))
+    claim = made.claim_text.replace("among: {rank: [8, 16]}", "among: {rank: [8], checkpoint: [cold]}")
+    made.declare("hypotheses/live.yaml", claim)
+    server.commits |= {"step1": SECOND, "step9": "c3" * 20}
+    bench = made.bench()
+    loose = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    assert {(run.base.name, run.subject, run.base.provisional) for run in loose.runs} == {("llama@cold", "llama", True)}
+    bench.resolve()
+    assert server.asked == ["lab/mini-llama@main", "lab/mini-llama@step1", "lab/seed-1@step9"]
+    runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    assert {run.base.identity["found"]["commit"] for run in runs.runs} == {SECOND}
+    assert not any(base.provisional for base in runs.bases)
+    assert bench.planned_bases(["llama@seed-1"])[0].identity["found"]["hub"] == "lab/seed-1"
+    frozen = bench.register(bench.hypotheses(["live"]))["live"].content["protocol_declaration"]["bases"]["llama"]
+    assert [frozen["checkpoints"][name]["commit"] for name in ("cold", "seed-1")] == [SECOND, "c3" * 20]
+
+
+def test_a_checkpoint_that_is_not_there_is_told_by_its_name(made: "Made", server: Hub) -> None:
+    point = "checkpoints: {cold: {revision: step1}}, "
+    project(made, FOUND.replace("revision: main, family: llama", f"revision: main, {point}family: llama"))
+    with pytest.raises(DeclarationError) as error:
+        made.bench().resolve()
+    assert [line.partition("lab/")[0] for line in error.value.lines] == ["runs/bench.yaml bases.llama@cold: "]
+
+
 def test_what_is_resolved_needs_no_hub_and_what_is_not_says_so(made: "Made", server: Hub) -> None:
     project(made)
     server.commits["main"] = None  # no answer

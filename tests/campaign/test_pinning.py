@@ -8,6 +8,7 @@ import pytest
 
 from harness.campaign import pinning
 from harness.campaign.bench import Bench
+from harness.campaign.pilot import run_pilot
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.source.dataset import Place, in_folder
@@ -19,7 +20,7 @@ from harness.spec.shelf import find_shelf
 from harness.spec.task import DataSet, DatasetTask
 
 if TYPE_CHECKING:
-    from tests.conftest import Made, Published
+    from tests.conftest import Made, Published, Scripted
 
 COMMIT = "c" * 40
 TASK = """task:
@@ -196,3 +197,29 @@ def test_workers_find_the_rows_in_the_store_and_in_that_of_a_pilot(project: "Mad
     assert kept_rows(JobDirectory(store.runs / "r").path) == store.rows
     assert kept_rows(JobDirectory(store.pilot("bench").runs / "r").path) == store.rows
     assert kept_rows(Store(Path("elsewhere")).runs / "r") == Path("elsewhere/data/rows")
+
+
+def test_a_pilot_asks_what_was_pinned(
+    project: "Made", scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: object) -> tuple[dict[str, Path], dict[str, str]]:
+        return {}, {}
+
+    def act(path: Path, _: int) -> None:
+        identity = JobDirectory(path).spec()["identity"]
+        base = identity["kind"] == "base"
+        facts: dict[str, Any] = {"shape": {"architecture": "llama", "hidden_size": 16, "layers": 1}} if base else {}
+        project.finish(path, 0.3 if base else 0.6 + identity["seed"] % 5 / 100, **facts)
+
+    monkeypatch.setattr("harness.campaign.execution.TICK", 0)
+    monkeypatch.setattr("harness.campaign.bench.fetched", nothing)  # the base's files, which no job here reads
+    with pytest.raises(Unpinned):
+        run_pilot(bench(project), lambda: pytest.fail("executed"), lambda _: None)
+    pinned = bench(project)
+    pinned.pin()
+    assert run_pilot(pinned, lambda: scripted(act), lambda _: None).learning_rate == 1e-2
+    asked = [JobDirectory(path).spec()["identity"]["task"] for path in project.store.pilot("bench").runs.iterdir()]
+    task = pinned.protocol.task
+    assert isinstance(task, DatasetTask)
+    assert {one["training"]["sha256"] for one in asked} == {task.training.sha256}
+    assert {(one["split_seed"], one["verifier_version"]) for one in asked} == {(6, "0.9.0")}

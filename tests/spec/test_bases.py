@@ -169,6 +169,77 @@ def test_adapters_fit_every_matrix_of_the_declared_shape(adapter: Any, base: str
     assert (says in told) if says else (told == "")
 
 
+OLMO2 = "olmo2: {hub: lab/mini-olmo2, revision: main, family: olmo, "
+EARLY = "checkpoints: {early: {revision: step10, tokens: {count: 1.0e6, source: chosen for these tests}}}, "
+SEEDS = (
+    "checkpoints: {one: {hub: lab/mini-olmo2-seed1, revision: main, replicate: true}, "
+    f"two: {{hub: lab/mini-olmo2-seed2, revision: main, commit: {COMMIT}, replicate: true}}, "
+    "mine: {folder: models/mine, stage: mine}}, "
+)
+
+
+def test_a_checkpoint_is_another_model_of_the_same_shape(tmp_path: Path) -> None:
+    declared = bases(tmp_path, OLMO2, OLMO2 + EARLY)
+    assert declared.base_names()[3:5] == ("olmo2", "olmo2@early")
+    assert declared.replicates("olmo2") == ("olmo2",)
+    final, early = (planned_base(name, declared) for name in ("olmo2", "olmo2@early"))
+    assert (early.id.startswith("mini-olmo2-step10-"), early.provisional) == (True, True)
+    assert final.id == planned_base("olmo2", bases(tmp_path)).id  # which its checkpoints do not change
+    base = declared.base("olmo2@early")
+    assert isinstance(base, HubBase)
+    assert (base.place, base.family, base.budget()) == ("lab/mini-olmo2@step10", "olmo", "1e+06 tokens")
+    assert base.checkpoints == {}
+    assert base.shape == declared.bases["olmo2"].shape  # type: ignore[union-attr]
+    with pytest.raises(KeyError):
+        declared.base("olmo2@late")
+
+
+def test_replicates_have_repositories_of_their_own_and_a_checkpoint_may_be_a_folder(tmp_path: Path) -> None:
+    declared = bases(tmp_path, OLMO2, OLMO2 + SEEDS)
+    assert declared.replicates("olmo2") == ("olmo2@one", "olmo2@two")
+    found = [declared.base(f"olmo2@{name}") for name in ("one", "two", "mine")]
+    assert [(b.place, b.pin) for b in found if isinstance(b, HubBase)] == [
+        ("lab/mini-olmo2-seed1@main", None),
+        ("lab/mini-olmo2-seed2@main", COMMIT),
+        ("models/mine", None),
+    ]
+    assert [planned_base(f"olmo2@{name}", declared).provisional for name in ("one", "two", "mine")] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "field", "says"),
+    [
+        ("{stage: early}", "revision", "missing: a model on the Hub has many. Name a branch, a tag or a commit."),
+        ("{revision: ../v1}", "revision", "is no revision of a model."),
+        ("{hub: mini, revision: v1}", "hub", "is no name of a model on the Hub. Write ORG/NAME."),
+        ("{hub: lab/mini, folder: models/mine}", "hub", "both of hub and folder are declared. Declare one of them."),
+        ("{folder: ../mine}", "folder", "leads out of the project."),
+        (
+            "{revision: v1, folder: models/mine}",
+            "revision",
+            "belongs to a model on the Hub, and this base is a folder.",
+        ),
+        ("{revision: v1, shape: {}}", "shape", "unknown field"),
+    ],
+)
+def test_a_mistake_of_a_checkpoint_is_told_at_its_field(
+    checkpoint: str, field: str, says: str, protocol_mistakes: Told
+) -> None:
+    (line,) = protocol_mistakes(TEXT.replace(OLMO2, f"{OLMO2}checkpoints: {{early: {checkpoint}}}, "))
+    assert f" bases.olmo2.checkpoints.early.{field}: " in line
+    assert says in line
+
+
+def test_a_revision_of_a_folder_is_a_mistake(protocol_mistakes: Told) -> None:
+    mine = OLMO2.replace("hub: lab/mini-olmo2, revision: main", "folder: models/mine")
+    (line,) = protocol_mistakes(TEXT.replace(OLMO2, mine + EARLY))
+    assert "bases.olmo2.checkpoints: early is a revision, and this base is a folder. Name its hub, or a folder." in line
+
+
 def test_a_base_says_what_it_is(tmp_path: Path) -> None:
     llama = bases(tmp_path).bases["llama"]
     assert isinstance(llama, HubBase)

@@ -1,5 +1,6 @@
 """Protocols with a task other than addition: what is told of them, and where."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,14 @@ def test_a_task_in_text_is_not_for_bases_that_are_made_on_the_spot(task: str, tm
     said = told(tmp_path, in_text(task))
     assert [line.split(": ")[0].split(" ")[1] for line in said] == ["bases.llama", "bases.qwen", "bases.olmo"]
     assert all(": made on the spot, it reads the characters of arithmetic" in line for line in said)
+
+
+@pytest.mark.parametrize("task", [DATASET, GYM])
+def test_a_task_in_text_says_itself_whether_it_asks_in_a_chat(task: str, tmp_path: Path) -> None:
+    found = (Path(__file__).parents[1] / "found.yaml").read_text(encoding="utf-8")  # where qwen is asked in a chat
+    found = re.sub(r"task:\n(?:  .*\n)+", lambda _: task, found, count=1)
+    (line,) = told(tmp_path, found.replace("temperature: 1.0}", "temperature: 1.0, max_tokens: 64}"))
+    assert "bases.qwen.prompting: a task in text says itself whether it asks in a chat. Declare task.chat, and" in line
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,16 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
 from harness.plan import PlannedBase
-from harness.plan.runset import planned_run
+from harness.plan.runset import planned_base, planned_run
 from harness.record.atomic import write_json
 from harness.record.job import JobDirectory
 from harness.source import Item, evaluation_hash, splits
 from harness.source.dataset import in_folder
+from harness.source.found import folder_content
 from harness.source.judgement import Judged, Judgement
 from harness.source.rows import kept, read_rows, rows_file
-from harness.spec import read_task
+from harness.spec import HubBase, read_task
+from harness.spec.bases import Shape
 from harness.spec.protocol import Evaluation
 from harness.spec.task import DataSet, DatasetTask
 from harness.train.evaluate import evaluate
@@ -203,6 +205,19 @@ def test_a_worker_with_another_set_or_verifier_refuses_the_run(fresh: Any, publi
     assert heard.get("phase") != "training"  # told before any update
 
 
+def _model() -> LlamaForCausalLM:
+    """Return a tiny model for that tokenizer."""
+    made = tokenizer()
+    set_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            **{"vocab_size": len(made), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+            **{"intermediate_size": 16, "max_position_embeddings": 256, "eos_token_id": made.eos_token_id},
+            **{"bos_token_id": made.bos_token_id, "pad_token_id": made.pad_token_id},
+        )
+    )
+
+
 def _base(root: Path) -> PlannedBase:
     """Commit a tiny model whose tokenizer has a chat template, as a base of this store."""
     base = PlannedBase("tiny-000000000000", "llama", {"kind": "base"})
@@ -211,14 +226,7 @@ def _base(root: Path) -> PlannedBase:
     attempt = job.claim({"engine": "test"})
     assert attempt is not None
     made = tokenizer()
-    set_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            **{"vocab_size": len(made), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
-            **{"intermediate_size": 16, "max_position_embeddings": 256, "eos_token_id": made.eos_token_id},
-            **{"bos_token_id": made.bos_token_id, "pad_token_id": made.pad_token_id},
-        )
-    )
+    model = _model()
     model.save_pretrained(attempt.stage)
     made.save_pretrained(attempt.stage)
     base_rows(attempt.stage)
@@ -227,3 +235,33 @@ def _base(root: Path) -> PlannedBase:
     write_json(attempt.stage / "result.json", {"base_weights": weights_hash(model.named_parameters())})
     assert attempt.commit()
     return base
+
+
+@pytest.mark.slow
+def test_a_model_that_exists_is_scored_and_trained_on_published_questions(fresh: Any, published: Any) -> None:
+    declared = task(fresh.root, published, chat=CHAT)
+    folder = fresh.root / "mine"
+    _model().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    shape = {"architecture": "llama", "hidden_size": 16, "layers": 1, "intermediate_size": 16, "heads": 2}
+    found = HubBase(
+        folder="mine", content=folder_content(folder), family="llama", shape=Shape(**shape, vocabulary=len(tokenizer()))
+    )
+    evaluation = Evaluation(samples_per_problem=1, temperature=1.0, max_tokens=4)
+    update: dict[str, Any] = {"task": declared, "evaluation": evaluation, "bases": {"llama": found}}
+    protocol = fresh.protocol.model_copy(update=update)
+    base = planned_base("llama", protocol)
+    job = JobDirectory(fresh.root / "bases" / base.id)
+    job.create({"id": base.id, "identity": base.identity, "folder": str(folder)})
+    assert fresh.execute(job) == 0, job.last_exit()
+    said = json.loads((job.result / "result.json").read_text())
+    assert sum(said["answers"]["scored"].values()) == 2000  # two splits of 500, sampled and most likely answers
+    assert said["answers"]["training"] == {}
+    assert said["verifier"] == {"name": "math-verify", "version": "0.9.0"}
+    assert said["first_prompt"].startswith("[system]Answer briefly.[user]")
+    run = fresh.job(planned_run(base, fresh.cell(), 0, protocol))
+    assert fresh.execute(run) == 0, run.last_exit()
+    trained = json.loads((run.result / "result.json").read_text())
+    assert trained["updates"] == 3
+    assert trained["first_prompt"] == said["first_prompt"]
+    assert trained["base_weights"] == trained["base_weights_after"] == said["base_weights"]
