@@ -3,14 +3,14 @@
 Everything is read from the records; nothing is decided here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.campaign.bench import Bench
 from harness.campaign.beside import beside
 from harness.campaign.foreseen import foreseen
 from harness.campaign.verdicts import subject_name, subjects
-from harness.plan import RunSet
+from harness.plan import PlannedBase, RunSet
 from harness.record.atomic import read_json
 from harness.record.job import JobDirectory
 from harness.record.verdict import Verdict
@@ -81,14 +81,19 @@ def catalogue(bench: Bench, names: Iterable[str]) -> Catalogue:
     )
 
 
-def askable(bench: Bench, names: Iterable[str]) -> tuple[dict[str, Hypothesis], dict[str, str]]:
-    """Return the hypotheses that can be asked under the bench's protocol, and why the others cannot, in a line each."""
+def askable(
+    bench: Bench, names: Iterable[str], bases: Sequence[PlannedBase] | None = None
+) -> tuple[dict[str, Hypothesis], dict[str, str]]:
+    """Return the hypotheses that can be asked under the bench's protocol, and why the others cannot, in a line each.
+
+    Without `bases`, of the protocol's own choice of them.
+    """
     found: dict[str, Hypothesis] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
             one = bench.hypotheses([name])
-            bench.check_bases(one, None)
+            bench.check_bases(one, bases)
         except DeclarationError as error:
             left_out[name] = error.lines[0]
         else:

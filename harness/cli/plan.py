@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.catalogue import askable
 from harness.campaign.foreseen import foreseen
 from harness.campaign.outlook import Outlook, outlook
 from harness.cli.campaign import asked
@@ -12,7 +13,7 @@ from harness.cli.session import Session, models_option, output_options, pass_ses
 from harness.plan import Difference, PlannedBase, PlannedRun, RunSet, nearest
 from harness.publish.plan import plan_table
 from harness.record.job import JobDirectory, State
-from harness.spec import DeclarationError, Hypothesis
+from harness.spec import Hypothesis
 
 
 @click.command()
@@ -32,7 +33,8 @@ def command(
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     bases, planned = (bench.bases(models), bench.planned_bases(models)) if models else (None, None)
     hypotheses = asked(bench, names) if names else _catalogue(session, bench, planned)
-    bench.check_bases(hypotheses, planned)
+    if names:
+        bench.check_bases(hypotheses, planned)
     if why is not None:
         return _why(session, bench, foreseen(bench, hypotheses, bases), why)
     found = outlook(bench, hypotheses, bases)
@@ -42,16 +44,11 @@ def command(
 
 def _catalogue(session: Session, bench: Bench, bases: Sequence[PlannedBase] | None) -> Mapping[str, Hypothesis]:
     """Return every claim that the protocol can ask of these bases, or of its own choice; say of the others why not."""
-    valid: dict[str, Hypothesis] = {}
     _ = bench.protocol  # its own mistakes are raised here
-    for name in session.shelf.names("hypotheses"):
-        try:
-            found = bench.hypotheses([name])
-            bench.check_bases(found, bases)
-            valid |= found
-        except DeclarationError as error:
-            session.note(f"left out: {error.lines[0]}")
-    return valid
+    found, left_out = askable(bench, session.shelf.names("hypotheses"), bases)
+    for name, why in left_out.items():
+        session.note(f"left out: {name} ({why})")
+    return found
 
 
 def _said(bench: Bench, found: Outlook) -> dict[str, object]:

@@ -102,6 +102,7 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         assert answer.json is not None, name
     assert {line[0] for line in lines.values()} == set(COMMANDS) - {
         "spectra",
+        "catalogue",
         "frontier",
         "doctor",
     }  # which have files of their own
@@ -156,7 +157,7 @@ def test_plan_without_a_name_is_the_whole_catalogue_and_says_what_it_leaves_out(
     asking = {reason.split("/")[0] for run in said.json["runs"] for reason in run["needed_by"]}
     assert asking >= {"live", "rank-collapse", "step-size"}
     assert "odd" not in asking
-    assert "left out: hypotheses/odd.yaml predictions[0]: under protocol bench" in said.err
+    assert "left out: odd (hypotheses/odd.yaml predictions[0]: under protocol bench" in said.err
     assert harness("plan", "odd").code == 2
     key = [line.split() for line in harness("plan").out.splitlines() if line.startswith("   A ")]
     assert key == [["A", min(asking)]]

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.campaign.bench import Bench
+from harness.campaign.catalogue import askable
 from harness.plan import RunSet, misfit, plan, planned_base, run_cost
 from harness.record.layout import Store
-from harness.spec import DeclarationError, HubBase, Protocol, load_protocol
+from harness.spec import HubBase, Protocol, load_protocol
 from harness.spec.shelf import find_shelf
 
 ROOT = Path(__file__).parents[2]
@@ -45,17 +46,6 @@ def bench(name: str, tmp_path: Path) -> Bench:
     return Bench(find_shelf(tmp_path), Store(tmp_path / "store"), name)
 
 
-def left_out(bench: Bench) -> dict[str, str]:
-    """Return the claims of the catalogue that cannot be asked of the protocol's own bases, with the first reason."""
-    told: dict[str, str] = {}
-    for name in bench.shelf.names("hypotheses"):
-        try:
-            bench.check_bases(bench.hypotheses([name]), None)
-        except DeclarationError as error:
-            told[name] = error.lines[0]
-    return told
-
-
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody be asked."""
@@ -68,14 +58,13 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planned(bench: Bench) -> RunSet:
     """Return the runs of every claim that can be asked of the protocol's own bases."""
-    names = [name for name in bench.shelf.names("hypotheses") if name not in left_out(bench)]
-    return plan(bench.hypotheses(names), bench.protocol, None)
+    return plan(askable(bench, bench.shelf.names("hypotheses"))[0], bench.protocol, None)
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_every_claim_is_planned_and_costed_or_told_why_not(name: str, tmp_path: Path) -> None:
     of = bench(name, tmp_path)
-    told = left_out(of)
+    told = askable(of, of.shelf.names("hypotheses"))[1]
     assert told.keys() == TOLD[name].keys()
     assert all(told[claim].startswith(why) for claim, why in TOLD[name].items())
     runs, declared = planned(of), of.protocol
