@@ -43,7 +43,7 @@ def update_rows(updates: Iterator[tuple[str, Update]], step: int, seed: int, bas
         for target, of in (("update", update), ("null", update.random(_generator(seed, step, module)))):
             if of is None:
                 continue
-            row = _row(step, target, module, of.spectrum()) | {"source": str(of.source), "dtype": of.dtype}
+            row: Row = _row(step, target, module, of.spectrum()) | {"source": str(of.source), "dtype": of.dtype}
             row["relative_norm"] = row["frobenius"] / norm if norm else None
             row |= place(of, basis) if placed else {}
             rows.append(row)

@@ -87,6 +87,7 @@ def test_an_aligned_update_stands_out_from_its_null() -> None:
     again = against_null(update, singular_basis(weight), torch.Generator().manual_seed(1))
     assert found == again
     assert found.own.overlap.shares is not None
+    assert found.null is not None
     assert found.null.overlap.shares is not None
     assert found.own.overlap.shares[1] == pytest.approx(1.0, abs=1e-6)
     assert found.null.overlap.shares[1] < 0.4

@@ -19,6 +19,7 @@ from harness.train.adapters import declared_fields, peft_config
 from harness.train.arguments import trainer_arguments
 from harness.train.as_declared import by_declaration, check_realised
 from harness.train.base import new_model
+from harness.train.exam import Exam
 from harness.train.reward import ExactAnswer
 from harness.train.run import _trainer  # pyright: ignore[reportPrivateUsage]
 from harness.train.tokenizer import character_tokenizer
@@ -160,7 +161,7 @@ def test_as_many_updates_are_planned_as_trl_makes(
     common["peft_config"] = peft_config(cell.adapter, pocket.recipe, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the libraries' own, of each other
-        trainer = _trainer(cell, items, ExactAnswer(TOKENIZER), {**common, "callbacks": []})
+        trainer = _trainer(cell, items, Exam(TOKENIZER), ExactAnswer(TOKENIZER), {**common, "callbacks": []})
         trainer.train()
     assert planned_updates(algorithm, declared, len(items)) == trainer.state.global_step
 

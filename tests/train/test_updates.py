@@ -180,7 +180,7 @@ def wider(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    sizes = {"vocab_size": 20, "hidden_size": WIDTH, "intermediate_size": 128, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {"vocab_size": 20, "hidden_size": WIDTH, "intermediate_size": 128, "num_hidden_layers": 1}
     path = tmp_path_factory.mktemp("wider")
     LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=2)).save_pretrained(path)
     return path
