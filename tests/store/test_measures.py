@@ -177,7 +177,8 @@ NONE_FOR_SFT = {"final_reward", "groups_without_gradient", "stable_rank", "peak_
 def test_every_shipped_measure_gives_what_python_gives(made: "Made", by_hand: str, runs: list[PlannedRun]) -> None:
     shelf = Shelf(None, {})
     spectral = {name for name in shelf.names("analysis") if "FROM spectrum" in shelf.path("analysis", name).read_text()}
-    assert {*shelf.names("analysis")} - spectral == EXPECTED.keys() - {"stable_rank"} | {"base_accuracy"}
+    own = {"base_accuracy", "hard_accuracy"}  # which have tests of their own below
+    assert {*shelf.names("analysis")} - spectral == EXPECTED.keys() - {"stable_rank"} | own
     for name, value in EXPECTED.items():
         found = responses(made.store, name, [run.id for run in runs])
         assert found[by_hand].value == pytest.approx(value), name
@@ -203,6 +204,21 @@ def test_every_shipped_measure_has_one_row_a_grain(made: "Made", by_hand: str, n
 
 def test_items_are_shares_of_each_problem_after_the_last_update(made: "Made", by_hand: str) -> None:
     assert item_responses(made.store, "accuracy_items", [by_hand])[by_hand].tolist() == [1.0, 0.25, 0.0]
+
+
+def test_hard_problems_are_those_that_the_base_seldom_answers(made: "Made") -> None:
+    bench = made.bench()
+    found = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    scored: dict[str, Any] = {"step": 0, "split": "evaluation", "samples": 4, "greedy_correct": False}
+    before = [{**scored, "problem": i, "correct": correct} for i, correct in enumerate((1, 2, 0))]
+    other = [{**row, "split": "validation", "correct": 0} for row in before]
+    after = [{**scored, "step": 20, "problem": i, "correct": correct} for i, correct in enumerate((3, 4, 1))]
+    made.base(found.bases[0], kept={"evaluation": [*before, *other]})
+    made.run(found.runs[0], 0.5, {"evaluation": after})
+    refresh(made.store, [Shelf(None, {}).path("analysis", "hard_accuracy")])
+    ids = [found.runs[0].id]
+    assert item_responses(made.store, "hard_accuracy", ids)[ids[0]].tolist() == [0.75, 0.25]  # not the second
+    assert responses(made.store, "hard_accuracy", ids)[ids[0]].value == 0.5
 
 
 def test_a_base_is_measured_on_the_evaluation_split(made: "Made", by_hand: str, runs: list[PlannedRun]) -> None:
