@@ -73,7 +73,9 @@ class AdapterFolder:
     @property
     def called(self) -> str:
         """The method, with the variant of LoRA that it is."""
-        variant = "DoRA" if self.config.true("use_dora") else self.config.start if self.config.start in REPEATABLE else ""
+        variant = (
+            "DoRA" if self.config.true("use_dora") else self.config.start if self.config.start in REPEATABLE else ""
+        )
         return f"{self.kind} ({variant})" if variant else self.kind
 
     @property
