@@ -181,13 +181,11 @@ def _notes(found: "Survey", rows: list[Row]) -> Iterator[str]:
     if rounded:
         dtypes = ", ".join(sorted({row["dtype"] for row in rounded}))
         shares = [row["changed_share"] for row in rounded if row["changed_share"] is not None]
-        what = "weights" if shares else "factors"
         changed = f" ({100 * sum(shares) / len(shares):.3g} % of entries changed)" if shares else ""
         see = ", see the null rows" if any(row["target"] == "null" for row in rows) else ""
-        yield (
-            f"{len(rounded)} differences of {what} stored in {dtypes}{changed}: "
-            f"rounding reads as rank{see}; such spectra enter no claim. Compare float32 {what}."
-        )
+        what = f"differences of weights stored in {dtypes}" if shares else f"updates from a start rounded to {dtypes}"
+        remedy = "Compare float32 weights" if shares else "Train and save it in float32"
+        yield (f"{len(rounded)} {what}{changed}: rounding reads as rank{see}; such spectra enter no claim. {remedy}.")
     if small := [row for row in rows if _is_small(row)]:
         worst = max(row["bound"] for row in small)
         yield (

@@ -73,10 +73,14 @@ class Factors:
         if base is None:
             return found
         name = self._checked(base, (found.rows, found.columns))
+        dora = self.config.true("use_dora")
         if self.config.start not in REPEATABLE:
-            return self._dora(found, base, name) if self.config.true("use_dora") else found
+            return self._dora(found, base, name) if dora else found
         moved = self._since_start(found, self._oriented(base.tensor(name)))
-        return self._dora(moved.product, base, name) if self.config.true("use_dora") else moved
+        if not dora:
+            return moved
+        rounded = moved.source is Source.LOW_PRECISION_DIFFERENCE
+        return self._dora(moved.product, base, name, getattr(torch, moved.dtype) if rounded else None, moved.error)
 
     def _pair(self, a_part: str, b_part: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return B (outputs, r) and A (r, inputs)."""
@@ -149,13 +153,15 @@ class Factors:
         condition = float(values[0] / values[-1]) if values[-1] else math.inf
         return q[:, :rank], r[:rank], condition * float(torch.linalg.norm(r))
 
-    def _dora(self, found: LowRank, base: Checkpoint, name: str) -> Dora:
+    def _dora(
+        self, found: LowRank, base: Checkpoint, name: str, began: torch.dtype | None = None, error: float = 0.0
+    ) -> Dora:
         magnitude = self._tensor("lora_magnitude_vector").flatten()
         if magnitude.numel() != found.rows:
             rule = f"lora_magnitude_vector has {magnitude.numel()} entries for {found.rows} outputs"
             raise self._error(rule, "Save the adapter again")
         weight = self._oriented(base.tensor(name))
-        return Dora(weight, found.b_mr, found.a_rn, found.multiplier, magnitude)
+        return Dora(weight, found.b_mr, found.a_rn, found.multiplier, magnitude, began=began, error=error)
 
     def _checked(self, base: Checkpoint, shape: tuple[int, int], transposed: bool = True) -> str:
         """Return the name of the module's matrix in the base, which has the shape (outputs, inputs)."""

@@ -65,7 +65,7 @@ class Rescaled:
     """Precision in which the coarsest of what it was read from is stored."""
     base: DoraBase | None = None
     source: Source = Source.FACTORS
-    """Factors: the frozen matrix is known exactly in whatever precision it is stored."""
+    """Factors, unless e is known in low precision only: the frozen matrix itself is exact in whatever it is stored."""
 
     @property
     def rows(self) -> int:
@@ -145,8 +145,13 @@ class Rescaled:
         return u[:, : min(k, int((sigma > max(self.rows, self.columns) * eps * sigma[0]).sum()))]
 
     @torch.no_grad()
-    def random(self, generator: torch.Generator) -> "Rescaled":
-        """Return the null: e in random order, Gaussian factors of the direction's norm, all scaled to the whole's."""
+    def random(self, generator: torch.Generator) -> "Rescaled | None":
+        """Return the null: e in random order, Gaussian factors of the direction's norm, all scaled to the whole's.
+
+        None for what rounding in low precision is part of, as that is in no random update.
+        """
+        if self.source is Source.LOW_PRECISION_DIFFERENCE:
+            return None
         order = torch.randperm(self.rows, generator=generator)
         drawn = LowRank(self.b_mr, self.a_rn).random(generator)
         cross, _ = against(self.weight_mn, drawn.a_rn)

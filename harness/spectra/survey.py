@@ -121,7 +121,8 @@ def _update(module: str, update: Update, top: int | None) -> Row:
 def _spectrum(update: Update, top: int | None) -> Spectrum:
     if top is None or not isinstance(update, Dora | Quanta):
         return update.spectrum()
-    return operator_spectrum(update, top, update.frobenius(), drawn())
+    found = operator_spectrum(update, top, update.frobenius(), drawn())
+    return blurred(found, update.error) if isinstance(update, Dora) else found
 
 
 def _weights(checkpoint: Checkpoint, kept: Kept, top: int | None) -> Iterator[Row]:

@@ -132,7 +132,8 @@ def _of_factors(name: str, layer: Any, since: Start) -> Update:
         return Moved(b, a, b0, a0, layer.scaling[NAME], called(b.dtype))
     if NAME in layer.lora_magnitude_vector:
         magnitude = layer.lora_magnitude_vector[NAME].weight.detach()
-        return Dora(layer.get_base_layer().weight.detach(), b, a, layer.scaling[NAME], magnitude)
+        weight = layer.get_base_layer().weight.detach()
+        return Dora(weight, b, a, layer.scaling[NAME], magnitude, began=weight.dtype)
     return LowRank(b, a, layer.scaling[NAME])
 
 

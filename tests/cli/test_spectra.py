@@ -187,9 +187,7 @@ def test_rounded_factors_since_a_start_in_the_base_are_marked_and_drawn(here: Ca
     file = Path("adapter/adapter_model.safetensors")
     save_file({name: tensor.bfloat16() for name, tensor in load_file(file).items()}, file)
     said = here("spectra", "adapter", "--against", "base", "--figure", "a.svg", "--json")
-    assert (
-        "2 differences of factors stored in bfloat16: rounding reads as rank; such spectra enter no claim" in said.err
-    )
+    assert "2 updates from a start rounded to bfloat16: rounding reads as rank; such spectra enter no claim" in said.err
     assert {(row["source"], row["dtype"]) for row in said.json["matrices"]} == {
         ("low_precision_difference", "bfloat16")
     }

@@ -207,6 +207,29 @@ def test_factors_rounded_since_a_start_are_marked(start: str, stored: Any, base:
         assert float(off) > 1e-4 * float(sigma[0])  # what the rounding of the start reads as
 
 
+@pytest.mark.parametrize("kind", ["float32", "loaded in bfloat16", "cast to bfloat16", "PiSSA cast to bfloat16"])
+def test_dora_of_a_rounded_start_is_marked(kind: str, tmp_path: Path) -> None:
+    """Against a base that was released in bfloat16: the numbers tell in which precision training began."""
+    released = llama().bfloat16()
+    released.save_pretrained(tmp_path / "base")
+    model: Any = released if kind == "loaded in bfloat16" else released.float()
+    init: Any = "pissa" if "PiSSA" in kind else True
+    adapted: Any = peft.get_peft_model(
+        model, peft.LoraConfig(r=4, use_dora=True, init_lora_weights=init, target_modules=PROJECTIONS)
+    )
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            parameter.data += 1e-5 * torch.randn(parameter.shape, generator=generator)
+    adapted.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    if "cast" in kind:
+        retensor(tmp_path / "adapter", lambda t: t.update({name: x.bfloat16() for name, x in t.items()}))
+    for _, update in updates(tmp_path / "adapter", Checkpoint(tmp_path / "base")):
+        rounded = (Source.LOW_PRECISION_DIFFERENCE, "bfloat16")
+        assert (update.source, update.dtype) == ((Source.FACTORS, "float32") if kind == "float32" else rounded)
+        assert (update.spectrum().kernel.floor == 1.0) == (kind != "float32")
+
+
 @pytest.mark.parametrize("gap", [1e-1, 1e-3])
 def test_the_floor_covers_a_start_that_another_library_computed(gap: float, tmp_path: Path) -> None:
     """In float64 here; the closer the last direction of the start and the next, the further apart the two."""

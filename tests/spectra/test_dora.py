@@ -11,6 +11,7 @@ from torch import nn
 
 from harness.spectra.dora import Dora
 from harness.spectra.rescaled import DoraBase, Rescaled
+from harness.spectra.spectrum import Source
 
 SHAPES = [(7, 5), (5, 7), (40, 40), (96, 30), (30, 96)]
 
@@ -80,7 +81,9 @@ def test_an_untrained_adapter_changes_nothing(base_dtype: torch.dtype, autocast:
     spectrum = found.spectrum()
     assert (spectrum.singular_values, spectrum.effective_rank) == ((0.0,) * 64, None)
     assert found.directions(4).shape == (64, 0)
-    assert found.random(torch.Generator().manual_seed(0)).frobenius() == 0.0
+    null = found.random(torch.Generator().manual_seed(0))
+    assert null is not None
+    assert (null.frobenius(), found.source, found.error) == (0.0, Source.FACTORS, 0.0)
 
 
 def test_what_a_bfloat16_base_rounds_at_the_start_is_told() -> None:
@@ -100,6 +103,79 @@ def test_a_trained_bfloat16_base_keeps_what_its_start_rounded() -> None:
     model.get_submodule("base_model.model.0.lora_B.default").weight.data.fill_(1e-9)  # type: ignore[union-attr,operator]
     found = read(model)
     assert found.frobenius() == pytest.approx(found.start_rounding, rel=1e-4)
+
+
+STARTS = (None, torch.bfloat16, torch.float16)
+
+
+def moved(held: torch.dtype, began: torch.dtype | None, size: float, told: bool = False) -> Dora:
+    """Return an update of a weight held in `held` that moved by `size`, from row norms rounded to `began`.
+
+    The magnitudes themselves are float32; `told` says as the run does in which type they began.
+    """
+    weight = normal(300, 200).to(held)
+    a, b = normal(3, 200, seed=2).float(), (0.01 * size * normal(300, 3, seed=1)).float()
+    norms = weight.double().norm(dim=1)
+    start = norms if began is None else norms.to(began).double()
+    magnitude = (start * (1 + 0.1 * size * normal(300, seed=3))).float()
+    return Dora(weight, b, a, 1.0, magnitude, began=(began or torch.float32) if told else None)
+
+
+def assert_marked(found: Dora, began: torch.dtype | None) -> None:
+    if began is None:
+        assert (found.source, found.dtype) == (Source.FACTORS, "float32")
+        assert found.random(torch.Generator().manual_seed(0)) is not None
+    else:
+        assert (found.source, found.dtype) == (Source.LOW_PRECISION_DIFFERENCE, str(began).removeprefix("torch."))
+        assert found.random(torch.Generator().manual_seed(0)) is None
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-2, 1e-1])
+@pytest.mark.parametrize("began", STARTS)
+@pytest.mark.parametrize("held", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_start_that_a_run_rounded_is_marked(held: torch.dtype, began: torch.dtype | None, size: float) -> None:
+    """What the start rounded reads as rank: the exact start is not marked, in whatever type the weight is stored."""
+    assert_marked(moved(held, began, size, told=True), began)
+
+
+@pytest.mark.parametrize(
+    ("held", "began", "size"),
+    [
+        (torch.bfloat16, torch.bfloat16, 1e-3),
+        (torch.bfloat16, torch.bfloat16, 1e-2),
+        (torch.bfloat16, torch.bfloat16, 1e-1),
+        (torch.bfloat16, None, 1e-3),  # trained in float32 from what was released in bfloat16
+        (torch.bfloat16, None, 1e-2),
+        (torch.float16, torch.float16, 1e-3),
+        (torch.float16, None, 1e-3),
+        (torch.float32, torch.bfloat16, 1e-3),  # trained in bfloat16 from what was released in float32
+        (torch.float32, None, 1e-3),
+        (torch.float32, None, 1e-1),
+    ],
+)
+def test_magnitudes_tell_where_they_began(held: torch.dtype, began: torch.dtype | None, size: float) -> None:
+    assert_marked(moved(held, began, size), began)
+    assert_marked(moved(torch.float32 if began is None else held, began, size), began)
+
+
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float32])
+def test_magnitudes_that_were_rounded_after_training_are_marked(stored: torch.dtype) -> None:
+    exact = moved(torch.float32, None, 1e-2)
+    magnitude = (exact.weight_mn.double() + exact.dense()).norm(dim=1).bfloat16().to(stored)
+    found = Dora(exact.weight_mn, exact.b_mr, exact.a_rn, 1.0, magnitude)
+    assert (found.source, found.dtype) == (Source.LOW_PRECISION_DIFFERENCE, "bfloat16")
+
+
+@pytest.mark.parametrize("began", [*STARTS, torch.float32])
+@pytest.mark.parametrize("size", [1e-4, 1e-2, 1.0])
+def test_what_the_start_rounded_is_within_the_bound(began: torch.dtype | None, size: float) -> None:
+    """Against what training made: the same change from exact row norms."""
+    found, exact = moved(torch.float32, began, size, told=began is not None), moved(torch.float32, None, size)
+    spectrum, truth = found.spectrum(), torch.linalg.svdvals(exact.dense())
+    off = (torch.tensor(spectrum.singular_values, dtype=torch.float64) - truth).abs()
+    least = spectrum.kernel.floor * spectrum.singular_values[0]
+    assert bool((off <= spectrum.kernel.bound * truth.clamp(min=least)).all())
+    assert spectrum.kernel.floor == 1.0 or began is not torch.bfloat16 or size == 1.0
 
 
 def test_a_magnitude_alone_is_an_update() -> None:

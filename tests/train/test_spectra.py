@@ -96,14 +96,16 @@ def test_an_update_read_from_bfloat16_weights_is_flagged_and_enters_no_measure(f
     full = Cell(algorithm="sft", adapter=Full(method="full"))
     exact, rounded = fresh.run(full), rough.run(full)
     lora = rough.run(Cell(algorithm="sft", adapter=spec({"method": "lora", "rank": 3})))
-    sources = [{(row["target"], row["source"]) for row in rows(job)} for job in (exact, rounded, lora)]
+    dora = rough.run(Cell(algorithm="sft", adapter=spec({"method": "dora", "rank": 3})))
+    sources = [{(row["target"], row["source"]) for row in rows(job)} for job in (exact, rounded, lora, dora)]
     assert sources[0] == {("update", "fp32_difference"), ("null", "gaussian_matrix")}
     assert sources[1] == {("update", "low_precision_difference")}  # and no null, which nothing random is
     assert sources[2] == {("update", "factors"), ("null", "gaussian_factors")}  # which a rounded base leaves alone
-    assert {row["dtype"] for row in rows(rounded)} == {"bfloat16"}
+    assert sources[3] == sources[1]  # its magnitudes began as rounded norms of rows
+    assert {row["dtype"] for job in (rounded, dora) for row in rows(job)} == {"bfloat16"}
     store = Store(fresh.root)
     refresh(store, sorted(SPECTRAL.glob("*.sql")))
-    ids = [exact.id, rounded.id, lora.id]
+    ids = [exact.id, rounded.id, lora.id, dora.id]
     for measure in ("stable_rank", "effective_rank@1", "update_norm", "principal_overlap"):
         assert responses(store, measure, ids).keys() == {exact.id, lora.id}, measure
 

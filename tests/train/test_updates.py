@@ -59,11 +59,15 @@ def folder(pocket: Protocol, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def policy_of(adapter: AdapterSpec, folder: Path, protocol: Protocol) -> Any:
+def loaded(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+
+
+def policy_of(adapter: AdapterSpec, folder: Path, protocol: Protocol) -> Any:
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = loaded(folder, torch.float32)
     config = peft_config(adapter, protocol.recipe, 10)
     return model if config is None else get_peft_model(model, config)
 
@@ -158,6 +162,26 @@ def test_nulls_have_the_same_shape_and_norm(declared: dict[str, Any], folder: Pa
         assert (null.rows, null.columns) == (own.rows, own.columns)
         assert null.frobenius == pytest.approx(own.frobenius, rel=1e-6)
         assert null.singular_values == again.singular_values != own.singular_values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dora_that_began_in_bfloat16_is_marked(dtype: torch.dtype, folder: Path, pocket: Protocol) -> None:
+    """Only B has moved, and PEFT trains it in float32: what is rounded is the start of the magnitudes."""
+    adapter = spec({"method": "dora", "rank": 3})
+    torch.manual_seed(1)
+    policy = get_peft_model(loaded(folder, dtype), peft_config(adapter, pocket.recipe, 10))  # type: ignore[arg-type]
+    since = start(policy, adapter, folder)
+    assert {update.source for _, update in updates(policy, adapter, since)} == {Source.FACTORS}  # no update at all
+    generator = torch.Generator().manual_seed(2)
+    for name, parameter in policy.named_parameters():
+        if "lora_B" in name:
+            assert parameter.dtype == torch.float32
+            parameter.data += 1e-4 * torch.randn(parameter.shape, generator=generator)
+    rough = dtype == torch.bfloat16
+    for _, update in updates(policy, adapter, since):
+        marked = (Source.LOW_PRECISION_DIFFERENCE, "bfloat16") if rough else (Source.FACTORS, "float32")
+        assert (update.source, update.dtype) == marked
+        assert (update.spectrum().kernel.floor == 1.0) == rough
 
 
 WIDTH = 96
