@@ -65,8 +65,9 @@ SPECTRUM = {
     "source": Column(
         "string",
         "what it was read from: factors, operator, fp32_difference, low_precision_difference (tuned minus base, one "
-        "of them rounded: rounding reads as rank) or weights; of a null, what it was drawn as: gaussian_factors (of "
-        "the rank in use), gaussian_change (all that trains, moved from its start by noise), rescaled_factors (DoRA), "
+        "of them rounded, or an update from a rounded start: rounding reads as rank) or weights; of a null, what it "
+        "was drawn as: gaussian_factors (of the rank in use), gaussian_change (all that trains, moved from its start "
+        "by noise), rescaled_factors (DoRA), "
         "gaussian_matrix or rounded_factors. Of a null drawn before this was recorded, that of its update",
     ),
     "dtype": Column("string", "precision in which what it was read from is held, whatever type it is stored in"),

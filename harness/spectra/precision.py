@@ -4,10 +4,15 @@ A number of random bits is held by bfloat16 with a chance of 2^-16, by float16 w
 nearly all of whose entries are was rounded to it; a few that were set since change nothing. Zeros tell nothing.
 """
 
+from collections.abc import Iterable
+
 import torch
 
 PIECE = 65_536
 """Entries that are looked at at a time: the first of them settle it where the type is what it seems."""
+COARSE = 1e-2
+"""Share of an update's norm above which the rounding of what it follows from is told: rounding factors that began at
+zero to bfloat16 makes .001 to .005 of it, rounding numbers that moved little from elsewhere up to all of it."""
 SHARE = 0.99
 """Of the entries other than zero that a type has to hold for a matrix to be held in it."""
 FROM_THE_COARSEST = (torch.bfloat16, torch.float16, torch.float32)
@@ -37,6 +42,24 @@ def _nearly_fits(x: torch.Tensor, dtype: torch.dtype) -> bool:
         if beyond > allowed:
             return False
     return True
+
+
+def together(tensors: Iterable[torch.Tensor]) -> torch.dtype:
+    """Return the precision that numbers which were saved together are held in."""
+    return precision(torch.cat([x.detach().flatten() for x in tensors]))
+
+
+def is_low(dtype: torch.dtype) -> bool:
+    """Whether a type is coarser than float32."""
+    return eps(dtype) > eps(torch.float32)
+
+
+def shaken(x: torch.Tensor, dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+    """Return `x`, float64, off by what rounding to a type may have changed: up to half a step of its numbers there."""
+    wide = x.detach().double()
+    half = torch.ldexp((wide != 0) * (eps(dtype) / 4), torch.frexp(wide).exponent)
+    drawn = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
+    return wide + drawn.to(x.device) * half
 
 
 def eps(dtype: torch.dtype) -> float:

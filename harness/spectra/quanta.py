@@ -12,14 +12,15 @@ Here it is the telescoping sum over k of T_n .. T_{k+1} (T_k - S_k) S_{k-1} .. S
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn.functional import pad
 
 from harness.spectra.dense import Dense, gram_spectrum
 from harness.spectra.norms import frobenius
-from harness.spectra.spectrum import Source, Spectrum
+from harness.spectra.precision import COARSE, called, is_low, shaken, together
+from harness.spectra.spectrum import Source, Spectrum, blurred
 
 BLOCK = 1024
 """Columns of a dense matrix that are computed at a time."""
@@ -96,7 +97,11 @@ class Quanta:
     """Inputs of the layer."""
     multiplier: float = 1.0
     source: Source = Source.OPERATOR
-    """The adapter's own tensors, in any precision."""
+    """The adapter's own tensors, unless these are rounded by a share of what they moved."""
+    error: float = 0.0
+    """What the rounding of the tensors changes the update by, where they are."""
+    held: torch.dtype | None = None
+    """Precision that the tensors are held in, where it is not the type that they are stored in."""
 
     def __post_init__(self) -> None:
         _check_sizes(self.axes, self.rows, self.columns)
@@ -108,11 +113,11 @@ class Quanta:
     @property
     def dtype(self) -> str:
         """Precision of the stored tensors."""
-        return str(self.tensors[0].dtype).removeprefix("torch.")
+        return called(self.held or self.tensors[0].dtype)
 
     def spectrum(self) -> Spectrum:
         """Return all singular values, from the dense matrix in float64."""
-        return gram_spectrum(self.dense().cpu())
+        return blurred(gram_spectrum(self.dense().cpu()), self.error)
 
     def times(self, x_nk: torch.Tensor) -> torch.Tensor:
         """Return dW @ x, (rows, k)."""
@@ -139,8 +144,13 @@ class Quanta:
         return Dense(self.dense().cpu(), self.source, self.dtype).directions(k)
 
     @torch.no_grad()
-    def random(self, generator: torch.Generator) -> "Quanta":
-        """Return Gaussian changes of the same start, each of its own Frobenius norm, scaled to that of the whole."""
+    def random(self, generator: torch.Generator) -> "Quanta | None":
+        """Return Gaussian changes of the same start, each of its own Frobenius norm, scaled to that of the whole.
+
+        None where rounding is a part of the update, as that is in no random one.
+        """
+        if self.source is Source.LOW_PRECISION_DIFFERENCE:
+            return None
         start = tuple(tensor.double() for tensor in self.frozen)
         drawn = tuple(_redrawn(t, s, generator) for t, s in zip(self.tensors, start, strict=True))
         update = Quanta(drawn, start, self.axes, self.rows, self.columns)
@@ -150,6 +160,23 @@ class Quanta:
 
     def _difference(self, x: torch.Tensor) -> torch.Tensor:
         return difference(self.tensors, self.frozen, self.axes, x)
+
+
+@torch.no_grad()
+def marked(update: Quanta) -> Quanta:
+    """Return an update as a difference of low precision where its tensors are held so and moved little.
+
+    That is where rounding T and S at random within half a step changes T - S by more than a hundredth of its norm.
+    """
+    held = together(update.tensors)
+    if not is_low(held):
+        return update
+    drawn, exact = torch.Generator().manual_seed(0), update.dense()
+    tensors, frozen = (tuple(shaken(t, held, drawn) for t in each) for each in (update.tensors, update.frozen))
+    lost = frobenius(replace(update, tensors=tensors, frozen=frozen).dense() - exact)
+    if not exact.any() or lost <= COARSE * frobenius(exact):
+        return update
+    return replace(update, source=Source.LOW_PRECISION_DIFFERENCE, error=lost, held=held)
 
 
 Order = Callable[[Sequence[torch.Tensor], Sequence[int]], Iterable[Step]]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from harness.spectra.adapter_config import AdapterConfig
 from harness.spectra.checkpoint import Checkpoint
-from harness.spectra.quanta import Quanta, default_axes, pairs
+from harness.spectra.quanta import Quanta, default_axes, marked, pairs
 
 LARGEST = 2**20
 """Of a layer's sides, as a file says it; above, it is no layer of a model."""
@@ -30,7 +30,7 @@ def saved_quanta(config: AdapterConfig, weights: Checkpoint, parts: Mapping[str,
         if missing:
             raise ValueError(f"no {missing[0]}, which {len(axes)} axes need")
     weight, start = (tuple(weights.tensor(parts[name]) for name in names) for names in tensors.values())
-    return Quanta(weight, start, axes, rows, columns)
+    return marked(Quanta(weight, start, axes, rows, columns))
 
 
 def _shape(weights: Checkpoint, parts: Mapping[str, str]) -> tuple[int, int]:

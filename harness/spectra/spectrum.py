@@ -30,7 +30,10 @@ class Source(StrEnum):
     FP32_DIFFERENCE = "fp32_difference"
     """Tuned minus base, both stored in float32 or more."""
     LOW_PRECISION_DIFFERENCE = "low_precision_difference"
-    """Tuned minus base where at least one was stored in bfloat16 or float16: rounding reads as extra rank."""
+    """Tuned minus base where at least one was stored in bfloat16 or float16: rounding reads as extra rank.
+
+    Also an adapter's update that is small beside how its start, or its numbers near that, were rounded to these types.
+    """
     WEIGHTS = "weights"
     """A weight matrix itself."""
     GAUSSIAN_FACTORS = "gaussian_factors"

@@ -122,7 +122,7 @@ def _spectrum(update: Update, top: int | None) -> Spectrum:
     if top is None or not isinstance(update, Dora | Quanta):
         return update.spectrum()
     found = operator_spectrum(update, top, update.frobenius(), drawn())
-    return blurred(found, update.error) if isinstance(update, Dora) else found
+    return blurred(found, update.error)
 
 
 def _weights(checkpoint: Checkpoint, kept: Kept, top: int | None) -> Iterator[Row]:

@@ -23,9 +23,10 @@ from harness.spectra import LowRank, Update
 from harness.spectra.checkpoint import Checkpoint
 from harness.spectra.dense import Dense, Redraw, difference
 from harness.spectra.dora import Dora
-from harness.spectra.merged import merged_weight, merging_error
+from harness.spectra.merged import merged_weight, merging_error, own_parameters, rounded_away
 from harness.spectra.moved import Moved
-from harness.spectra.precision import called
+from harness.spectra.precision import called, together
+from harness.spectra.quanta import marked
 from harness.spectra.spectrum import Source
 from harness.train.adapters import adapted, base_parameters, multiplier
 from harness.train.quanta import QuantaLayer, quanta_update
@@ -98,7 +99,7 @@ def _trained(layer: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
     if isinstance(layer, QuantaLayer):
-        return quanta_update(layer)
+        return marked(quanta_update(layer))
     if isinstance(layer, AdaLoraLayer):
         b, a = layer.lora_B[NAME].detach(), (layer.lora_A[NAME] * layer.lora_E[NAME]).detach()
         return LowRank(b, a, multiplier(layer))
@@ -107,7 +108,10 @@ def _update(name: str, layer: Any, base: Checkpoint, since: Start) -> Update:
     before = base.tensor(f"{name}.weight").to(layer.get_base_layer().weight.dtype)
     after = merged_weight(layer)
     redraw = _redraw(layer, since.tensors[name], before.double())
-    return Dense(after - before.double(), Source.OPERATOR, called(before.dtype), merging_error(after), redraw)
+    held, error = together(part for _, part in own_parameters(layer)), merging_error(after)
+    if lost := rounded_away(layer, after, before.double(), held):
+        return Dense(after - before.double(), Source.LOW_PRECISION_DIFFERENCE, called(held), error + lost, redraw)
+    return Dense(after - before.double(), Source.OPERATOR, called(before.dtype), error, redraw)
 
 
 def _redraw(layer: Any, start: Mapping[str, torch.Tensor], before: torch.Tensor) -> Redraw:

@@ -337,6 +337,67 @@ MERGED: dict[str, peft.PeftConfig] = {
 }
 
 
+def small(config: peft.PeftConfig, folder: Path, move: float, stored: Any) -> None:
+    """Save an adapter of which everything moved by `move`, rounded to bfloat16 unless `stored` is None."""
+    adapted: Any = peft.get_peft_model(llama(), config)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data += move * torch.randn(parameter.shape, generator=generator)
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    rounded = {torch.float32: torch.bfloat16, torch.bfloat16: torch.bfloat16}.get(stored)
+    if rounded is not None:
+        floats = lambda t: {name: x.to(rounded).to(stored) for name, x in t.items() if x.is_floating_point()}  # noqa: E731
+        retensor(folder, lambda t: t.update(floats(t)))
+
+
+NEAR_A_START: dict[str, peft.PeftConfig] = {
+    "IA3": peft.IA3Config(target_modules=PROJECTIONS, feedforward_modules=["down_proj"]),
+    "HRA": peft.HRAConfig(r=4, target_modules=PROJECTIONS),
+    "QUANTA": QuantaConfig(d=3, target_modules=PROJECTIONS),
+    "OSF": MERGED["OSF"],
+    "BOFT": MERGED["BOFT"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:Failed to load the CUDA extension:UserWarning")
+@pytest.mark.filterwarnings("ignore:Setting boft_n_butterfly_factor to 1:UserWarning")
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float32, None])
+@pytest.mark.parametrize("kind", NEAR_A_START)
+def test_rounded_numbers_that_moved_little_from_a_start_are_marked(
+    kind: str, stored: Any, base: Path, tmp_path: Path
+) -> None:
+    """IA3's lengthenings and BOFT's scales begin at one, QuanTA and HRA at random, OSF in the base."""
+    small(NEAR_A_START[kind], tmp_path / "exact", 1e-2, None)
+    small(NEAR_A_START[kind], tmp_path / "adapter", 1e-2, stored)
+    exact = dict(updates(tmp_path / "exact", Checkpoint(base)))
+    for module, update in updates(tmp_path / "adapter", Checkpoint(base)):
+        if stored is None:
+            assert (update.source, update.dtype) in {(Source.FP32_DIFFERENCE, "float32"), (Source.OPERATOR, "float32")}
+            continue
+        assert (update.source, update.dtype) == (Source.LOW_PRECISION_DIFFERENCE, "bfloat16")
+        assert update.random(torch.Generator()) is None
+        off = float((dense(update) - dense(exact[module])).norm())
+        kernel, sigma = update.spectrum().kernel, update.spectrum().singular_values
+        assert off < 2 * kernel.bound * kernel.floor * sigma[0]  # as far as numbers shaken at random tell
+        assert kernel.floor > 0.1
+
+
+@pytest.mark.parametrize("kind", sorted(MERGED.keys() - NEAR_A_START.keys()))
+def test_rounded_numbers_that_began_at_zero_are_not_marked(kind: str, base: Path, tmp_path: Path) -> None:
+    small(MERGED[kind], tmp_path, 1e-2, torch.bfloat16)
+    found = [update.source for _, update in updates(tmp_path, Checkpoint(base))]
+    assert set(found) == {Source.FP32_DIFFERENCE}
+
+
+@pytest.mark.parametrize("kind", ["IA3", "QUANTA"])
+def test_a_rounded_start_that_did_not_move_is_no_update(kind: str, base: Path, tmp_path: Path) -> None:
+    small(NEAR_A_START[kind], tmp_path, 0.0, torch.bfloat16)
+    for _, update in updates(tmp_path, Checkpoint(base)):
+        assert update.spectrum().frobenius == 0.0
+        assert update.source is not Source.LOW_PRECISION_DIFFERENCE
+
+
 @pytest.mark.filterwarnings("ignore:Failed to load the CUDA extension:UserWarning")  # BOFT, without a compiler
 @pytest.mark.filterwarnings("ignore:Setting boft_n_butterfly_factor to 1:UserWarning")  # its default
 @pytest.mark.parametrize("kind", MERGED)

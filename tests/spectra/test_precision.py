@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from harness.spectra.precision import fits, precision
+from harness.spectra.precision import fits, precision, shaken
 
 TYPES = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
 
@@ -52,3 +52,15 @@ def test_numbers_out_of_reach_of_float16_are_not_of_it() -> None:
 def test_zeros_tell_nothing_and_nan_is_held_by_none() -> None:
     assert precision(torch.zeros(3, 2)) is torch.float32
     assert not fits(torch.tensor([math.nan]), torch.float32)
+
+
+@pytest.mark.parametrize("dtype", TYPES[:3])
+def test_what_is_shaken_may_have_been_rounded_to_the_same_number(dtype: torch.dtype) -> None:
+    """Within half a step, and about as far as rounding is off: numbers below one have half the steps of those above."""
+    exact = 3 * draw(40, 50)
+    rounded = exact.to(dtype).double()
+    off, error = shaken(rounded, dtype, torch.Generator().manual_seed(1)) - rounded, exact - rounded
+    assert float(off.norm()) == pytest.approx(float(error.norm()), rel=0.1)
+    near = rounded.abs() > 2.0 ** rounded.abs().log2().floor()  # below a power of two the next step is half as long
+    assert torch.equal((rounded + off).to(dtype).double()[near], rounded[near])
+    assert not shaken(torch.zeros(3), dtype, torch.Generator()).any()
