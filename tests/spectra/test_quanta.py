@@ -112,7 +112,9 @@ def test_no_change_is_no_update_to_the_last_bit(axes: Any, rows: int, columns: i
     assert update.spectrum().frobenius == 0.0
     assert update.spectrum().effective_rank is None
     assert update.directions(3).shape == (rows, 0)
-    assert update.random(torch.Generator().manual_seed(0)).frobenius() == 0.0
+    null = update.random(torch.Generator().manual_seed(0))
+    assert null is not None
+    assert null.frobenius() == 0.0
 
 
 def exact_update(trained: Any, start: Any, axes: tuple[int, ...]) -> Any:
@@ -211,6 +213,8 @@ def test_the_random_update_has_the_form_and_the_norm_and_another_shape(axes: Any
     start = drawn(axes)
     update = Quanta(moved(start, 0.02), start, axes, rows, columns, -2.0)
     null, again = (update.random(torch.Generator().manual_seed(3)) for _ in range(2))
+    assert null is not None
+    assert again is not None
     assert torch.equal(null.dense(), again.dense())
     assert (null.rows, null.columns, null.axes) == (rows, columns, axes)
     assert float(torch.linalg.norm(null.dense())) == pytest.approx(update.frobenius(), rel=1e-12)
