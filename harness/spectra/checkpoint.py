@@ -209,11 +209,20 @@ def _entry(file: Path, start: int, said: dict[str, Any]) -> _Entry:
     return _Entry(file, tuple(said["shape"]), said["dtype"], start + begin, start + end)
 
 
+LARGE = 2**24
+"""Bytes above which a tensor is copied from its file."""
+
+
 def _read(entry: _Entry) -> torch.Tensor:
-    """Return a tensor of floating-point numbers, mapped from its file; raise OSError where that has become shorter."""
+    """Return a tensor of floating-point numbers, mapped from its file; raise OSError where that has become shorter.
+
+    A large one is copied: its mapped pages would count as memory beside whatever is made of it.
+    """
     bytes_in_all, at_page = entry.end - entry.begin, entry.begin % mmap.ALLOCATIONGRANULARITY
     if not bytes_in_all:
         return torch.empty(entry.shape, dtype=getattr(torch, FLOATS[entry.dtype]))
+    if bytes_in_all > LARGE:
+        return _copied(entry)
     file = os.open(entry.file, os.O_RDONLY)
     try:
         if os.fstat(file).st_size < entry.end:
@@ -223,6 +232,16 @@ def _read(entry: _Entry) -> torch.Tensor:
     finally:
         os.close(file)
     stored = torch.frombuffer(mapped, dtype=torch.uint8, offset=at_page, count=bytes_in_all)
+    return stored.view(getattr(torch, FLOATS[entry.dtype])).view(entry.shape)
+
+
+def _copied(entry: _Entry) -> torch.Tensor:
+    stored = torch.empty(entry.end - entry.begin, dtype=torch.uint8)
+    buffer: Any = stored.numpy()  # a buffer, which only Python 3.12 has types for
+    with entry.file.open("rb") as stream:
+        stream.seek(entry.begin)
+        if stream.readinto(buffer) != len(stored):
+            raise OSError("ends before the tensor does")
     return stored.view(getattr(torch, FLOATS[entry.dtype])).view(entry.shape)
 
 

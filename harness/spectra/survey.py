@@ -12,7 +12,6 @@ from harness.spectra.dense import Dense, difference
 from harness.spectra.dora import Dora
 from harness.spectra.frozen import Kept, drawn, frozen_spectra, measured
 from harness.spectra.lanczos import operator_spectrum
-from harness.spectra.place import place
 from harness.spectra.quanta import Quanta
 from harness.spectra.spectrum import Source, Spectrum, blurred
 from harness.spectra.table import Row, row
@@ -108,6 +107,8 @@ def _placed(module: str, update: Update, bases: Path | None) -> Row:
     if bases is None or module not in basis_modules(bases):
         return {}
     basis = read_basis(bases, module)
+    from harness.spectra.place import place  # scipy, 30 MB that other surveys do without
+
     return place(update, basis) if (basis.rows, basis.columns) == (update.rows, update.columns) else {}
 
 
