@@ -10,6 +10,8 @@ too close to dependent for that, errors are relative to the sum of the terms' si
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,6 +191,14 @@ def _lengths(x_2rr: Array) -> Array:
     return largest[:, 0] * np.sqrt(np.einsum("bij,bij->bj", share, share))
 
 
+@cache
+def _lapack() -> Any:
+    """Return LAPACK's trtri, the inverse of a triangle."""
+    from scipy.linalg import get_lapack_funcs  # 30 MB, which who reads no LoRA does without
+
+    return get_lapack_funcs(("trtri",), dtype=np.float64)[0]
+
+
 def _conditions(uppers_2kk: Array, lengths_2k: Array) -> float:
     """Return a bound of the product of both conditions, columns made of length 1; infinite where some are dependent.
 
@@ -198,10 +208,9 @@ def _conditions(uppers_2kk: Array, lengths_2k: Array) -> float:
     if not lengths_2k.size:
         return 1.0
     scaled = uppers_2kk / lengths_2k[:, None]
-    if not np.einsum("bii->bi", scaled).all():
+    inverses = [_lapack()(upper) for upper in scaled]
+    if any(singular for _, singular in inverses):
         return math.inf
-    unit = torch.eye(scaled.shape[1], dtype=torch.float64)
-    inverses = torch.linalg.solve_triangular(torch.from_numpy(scaled), unit, upper=True).numpy()
-    sizes = np.abs([*scaled, *inverses])
+    sizes = np.abs([*scaled, *(inverse for inverse, _ in inverses)])
     bound = math.sqrt((sizes.sum(1).max(1) * sizes.sum(2).max(1)).prod())
     return bound if math.isfinite(bound) else math.inf
