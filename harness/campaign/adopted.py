@@ -76,6 +76,7 @@ def adopt_table(bench: Bench, hypothesis: str, claim: Hypothesis, file: Path, na
     if called in bench.protocol.bases:
         rule = f"is a base of protocol {bench.protocol_name}. Choose another name with --as."
         raise DeclarationError([f"{called!r} {rule}"])
+    _can_be_in_a_table(hypothesis, claim)
     rows = table_rows(file)
     said = contents(bench, rows, file.name)
     given = bench.protocol.given
@@ -96,9 +97,7 @@ def verdict_on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: Ado
     Raises:
         DeclarationError: the table cannot be read as runs, or the design combines bases.
     """
-    if hypothesis.design.bases is not None:
-        rule = "combines several bases, and a table is about one. Test it on the protocol's own bases."
-        raise DeclarationError([f"{name}: {rule}"])
+    _can_be_in_a_table(name, hypothesis)
     inputs = _inputs(bench, name, hypothesis, table)
     stored = load(bench.store, bench.protocol_name, name, table.name, inputs)
     if stored is not None:
@@ -127,6 +126,17 @@ def verdict_on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: Ado
     )
     save(bench.store, verdict)
     return verdict
+
+
+def _can_be_in_a_table(name: str, hypothesis: Hypothesis) -> None:
+    """Raise DeclarationError for a claim that no table of finished runs can hold."""
+    rule = ""
+    if hypothesis.design.bases is not None:
+        rule = "combines several bases, and a table is about one"
+    elif hypothesis.design.tuning is not None:
+        rule = "tunes the rate of its arms before their runs, and a table has no tuning"
+    if rule:
+        raise DeclarationError([f"{name}: {rule}. Test it on the protocol's own bases."])
 
 
 def _inputs(bench: Bench, name: str, hypothesis: Hypothesis, table: AdoptedTable) -> str:

@@ -5,34 +5,26 @@ decided again. Torch is never imported here, and scipy only when something has t
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from harness.campaign.askable import misfits, unsuitable
 from harness.campaign.blocks import amended_block, first_block
 from harness.campaign.execution import Progress, Watch, execute
 from harness.campaign.found import Note, check_measured, fetched, resolve, with_resolved
-from harness.campaign.kept import unkept
 from harness.campaign.pinning import Pinner
 from harness.execute import Executor
 from harness.plan import (
     PlannedBase,
     PlannedRun,
     RunSet,
-    bases_of,
-    misfit,
     plan,
     planned_base,
     registration_hash,
-    unfit,
-    unfit_lines,
 )
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
@@ -40,7 +32,7 @@ from harness.record.registration import Registration, amend, register, registere
 from harness.source import evaluation_hash
 from harness.source.questions import REMEDY, Unpinned
 from harness.source.seeds import CONFIRM, EXPLORE
-from harness.spec import BaseRecipe, DeclarationError, Given, HubBase, Hypothesis, Protocol
+from harness.spec import DeclarationError, Given, Hypothesis, Protocol
 from harness.spec.code import is_code, read
 from harness.spec.messages import nearest
 from harness.spec.protocol import AT
@@ -132,28 +124,7 @@ class Bench:
 
     def misfits(self, name: str, hypothesis: Hypothesis) -> list[str]:
         """Return a mistake for each arm that the protocol cannot run, two that are one cell, and a value not kept."""
-        lines: list[str] = []
-        heads = self.shelf.measures()
-        for i, prediction in enumerate(hypothesis.predictions):
-            try:
-                cells = [(key, arm.cell(self.protocol.given), arm.where) for key, arm in prediction.arms().items()]
-            except ValidationError as error:  # an adapter that does not take the protocol's scaling
-                why = error.errors()[0]["msg"].removeprefix("Value error, ")
-                rule = f"under protocol {self.protocol_name}, an arm cannot run: {why}"
-                lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}")
-                continue
-            for key, cell, _ in cells:
-                if why := misfit(cell, self.protocol) or unfit(cell, self.protocol, self.protocol.default_bases):
-                    rule = f"under protocol {self.protocol_name}, {key} cannot run: {why}. Change the arm."
-                    lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}")
-            for (a, one, fate), (b, other, other_fate) in combinations(cells, 2):
-                if one == other and (fate == other_fate or None in (fate, other_fate)):
-                    rule = f"under protocol {self.protocol_name}, {a} and {b} are the same cell"
-                    lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}. Contrast two different ones.")
-            if why := unkept(prediction, self.protocol, heads):
-                rule = f"under protocol {self.protocol_name}, {why}"
-                lines.append(f"hypotheses/{name}.yaml predictions[{i}].measure: {rule}")
-        return lines
+        return misfits(name, hypothesis, self.protocol, self.protocol_name, self.shelf.measures())
 
     def bases(self, asked: Sequence[str]) -> tuple[str, ...]:
         """Return the bases asked for, or the protocol's own choice; raise DeclarationError for an unknown one."""
@@ -175,38 +146,25 @@ class Bench:
         Or an arm does not fit one of them, or lacks a checkpoint that it names.
         """
         asked = None if bases is None else [base.name for base in bases]
-        lines: list[str] = []
-        for name, hypothesis in hypotheses.items():
-            wanted = hypothesis.design.bases
-            names = bases_of(hypothesis, self.protocol, asked)
-            lines += unfit_lines({name: hypothesis}, self.protocol, names)
-            lines += self._without_checkpoint(name, hypothesis, names)
-            recipes = [self.protocol.base(each) for each in names]
-            strata = Counter((recipe.family, recipe.budget()) for recipe in recipes)
-            budgets = Counter(family for family, _ in strata)  # which may be other ones in other families
-            here = (len(budgets), set(budgets.values()), set(strata.values()))
-            if wanted is not None and here != (wanted.families, {wanted.budgets}, {wanted.seeds}):
-                said = f"{wanted.families} families x {wanted.budgets} budgets x {wanted.seeds} seeds"
-                have = " x ".join([str(here[0]), *(" or ".join(map(str, sorted(counts))) for counts in here[1:])])
-                rule = f"design.bases asks for {said}, and {', '.join(names)} are {have}"
-                lines.append(f"hypotheses/{name}.yaml: {rule}. Name others with --models, or change the design.")
-            silent = [each for each, recipe in zip(names, recipes, strict=True) if not _tokens_known(recipe)]
-            if wanted is not None and silent:
-                rule = f"an association compares bases by tokens, and {silent[0]} of {self.protocol_name} declares none"
-                lines.append(f"hypotheses/{name}.yaml: {rule}. Declare bases.{silent[0]}.tokens.")
-        if lines:
+        found = (unsuitable(name, said, self.protocol, self.protocol_name, asked) for name, said in hypotheses.items())
+        if lines := [line for lines in found for line in lines]:
             raise DeclarationError(lines)
 
-    def _without_checkpoint(self, name: str, hypothesis: Hypothesis, bases: Sequence[str]) -> list[str]:
-        """Return a mistake for each base that lacks a checkpoint which an arm starts from."""
-        arms = (arm for prediction in hypothesis.predictions for arm in prediction.arms().values())
-        wanted = dict.fromkeys(arm.checkpoint for arm in arms if arm.checkpoint)
-        known = self.protocol.base_names()
-        lacking = ((base, point) for base in bases for point in wanted if f"{base}{AT}{point}" not in known)
-        return [
-            f"hypotheses/{name}.yaml: base {base} has no checkpoint {point!r}. Name another base."
-            for base, point in lacking
-        ]
+    def askable(
+        self, names: Iterable[str], bases: Sequence[PlannedBase] | None = None
+    ) -> tuple[dict[str, Hypothesis], dict[str, str]]:
+        """Return the hypotheses that can be asked on these bases, or the protocol's, and why the others cannot."""
+        found: dict[str, Hypothesis] = {}
+        left_out: dict[str, str] = {}
+        for name in names:
+            try:
+                one = self.hypotheses([name])
+                self.check_bases(one, bases)
+            except DeclarationError as error:
+                left_out[name] = error.lines[0]
+            else:
+                found |= one
+        return found, left_out
 
     def plan(
         self,
@@ -388,10 +346,6 @@ class Bench:
         """Return how many of the runs began before the registration that should govern them."""
         jobs = [self.run_job(run) for run in runs.runs]
         return sum(job.began() < registration.registered_at for job in jobs if job.manifest())
-
-
-def _tokens_known(base: BaseRecipe | HubBase) -> bool:
-    return isinstance(base, BaseRecipe) or base.tokens is not None
 
 
 def _unamendable(name: str, predecessor: Registration | None, frozen: str) -> str:

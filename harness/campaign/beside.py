@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.campaign.bench import Bench
 from harness.campaign.standing import standing
+from harness.plan import PlannedBase
 from harness.record.verdict import Outcome, Verdict
 from harness.spec import DeclarationError, Hypothesis
 from harness.spec.beside import Reported, Rival
@@ -49,22 +50,23 @@ class Beside:
         return tuple(said.rival.hypothesis for said in self.rivals if said.outcome is Outcome.SUPPORTED)
 
 
-def with_rivals(bench: Bench, hypotheses: Mapping[str, Hypothesis]) -> tuple[dict[str, Hypothesis], dict[str, str]]:
+def with_rivals(
+    bench: Bench, hypotheses: Mapping[str, Hypothesis], bases: Sequence[PlannedBase] | None = None
+) -> tuple[dict[str, Hypothesis], dict[str, str]]:
     """Return the hypotheses and, after them, the rivals of each that are not among them; theirs are not followed.
 
-    Beside them, the rivals that cannot be asked under the bench's protocol, with the first reason.
+    Beside them, the rivals that cannot be asked under the bench's protocol and on these bases (None: the protocol's
+    choice), with the first reason: what a rival would need does not keep a claim from its test.
 
     Raises:
         DeclarationError: a rival that is not declared, or that has mistakes of its own.
     """
     wanted = dict.fromkeys(rival.hypothesis for said in hypotheses.values() for rival in said.rivals)
-    found, left_out = dict(hypotheses), dict[str, str]()
-    for name in wanted:
-        if name not in found and (misfits := bench.misfits(name, bench.shelf.hypothesis(name))):
-            left_out[name] = misfits[0]
-        elif name not in found:
-            found |= bench.hypotheses([name])
-    return found, left_out
+    others = [name for name in wanted if name not in hypotheses]
+    for name in others:
+        bench.shelf.hypothesis(name)  # mistakes of its own are raised
+    rivals, left_out = bench.askable(others, bases)
+    return {**hypotheses, **rivals}, left_out
 
 
 def beside(bench: Bench, verdict: Verdict, verdicts: Sequence[Verdict]) -> Beside:

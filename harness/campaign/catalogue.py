@@ -3,19 +3,19 @@
 Everything is read from the records; nothing is decided here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.campaign.bench import Bench
 from harness.campaign.beside import beside
 from harness.campaign.foreseen import foreseen
 from harness.campaign.verdicts import subject_name, subjects
-from harness.plan import PlannedBase, RunSet
+from harness.plan import RunSet
 from harness.record.atomic import read_json
 from harness.record.job import JobDirectory
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import latest
-from harness.spec import DeclarationError, Hypothesis
+from harness.spec import Hypothesis
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Catalogue:
 
 def catalogue(bench: Bench, names: Iterable[str]) -> Catalogue:
     """Return what was made of the hypotheses under the bench's protocol, on its own choice of bases."""
-    found, left_out = askable(bench, names)
+    found, left_out = bench.askable(names)
     plans = {name: foreseen(bench, {name: hypothesis}, None) for name, hypothesis in found.items()}
     everything = foreseen(bench, found, None)
     done = {run.id for run in everything.runs if bench.run_job(run).manifest() is not None}
@@ -79,26 +79,6 @@ def catalogue(bench: Bench, names: Iterable[str]) -> Catalogue:
         cpu_minutes=sum(map(_cpu_seconds, jobs)) / 60,
         wall_minutes=_busy(jobs) / 60,
     )
-
-
-def askable(
-    bench: Bench, names: Iterable[str], bases: Sequence[PlannedBase] | None = None
-) -> tuple[dict[str, Hypothesis], dict[str, str]]:
-    """Return the hypotheses that can be asked under the bench's protocol, and why the others cannot, in a line each.
-
-    Without `bases`, of the protocol's own choice of them.
-    """
-    found: dict[str, Hypothesis] = {}
-    left_out: dict[str, str] = {}
-    for name in names:
-        try:
-            one = bench.hypotheses([name])
-            bench.check_bases(one, bases)
-        except DeclarationError as error:
-            left_out[name] = error.lines[0]
-        else:
-            found |= one
-    return found, left_out
 
 
 def _tested(

@@ -11,6 +11,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.seeds import executed
 from harness.plan import PlannedBase, PlannedRun, RunSet, tuning
 from harness.record.atomic import create_json, read_json
+from harness.record.exclusion import excluded
 from harness.record.verdict import Tried, Tuned
 from harness.spec import Cell, Given, Hypothesis
 from harness.spec.canonical import digest
@@ -90,7 +91,8 @@ def _kept(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> dict[Cell, Tune
     cells = hypothesis.tuned(bench.protocol.given)
     manifests = {run.id: bench.run_job(run).manifest() for run in runs.runs}
     files = {run_id: found["files"] if found else None for run_id, found in manifests.items()}
-    path = bench.store.tunings / f"{digest(files)[:12]}.json"
+    out = sorted(excluded(bench.store).keys() & files.keys())
+    path = bench.store.tunings / f"{digest([files, out] if out else files)[:12]}.json"
     kept = read_json(path)
     if kept is None:
         scores = _scores(bench, runs.runs)
@@ -109,7 +111,7 @@ def _scores(bench: Bench, runs: Sequence[PlannedRun]) -> dict[str, float]:
         "SELECT run_id, sum(correct) / sum(samples) FROM evaluation "
         "WHERE split = 'validation' AND list_contains(?, run_id) GROUP BY run_id"
     )
-    left_out = invalid_runs(bench.store, ids)
+    left_out = invalid_runs(bench.store, ids).keys() | excluded(bench.store).keys()
     return {run_id: float(score) for run_id, score in query(bench.store, sql, [ids])[1] if run_id not in left_out}
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import click
 
 from harness.campaign.bench import Bench
-from harness.campaign.catalogue import askable
 from harness.campaign.foreseen import foreseen
 from harness.campaign.outlook import Outlook, outlook
 from harness.cli.campaign import asked
@@ -45,7 +44,7 @@ def command(
 def _catalogue(session: Session, bench: Bench, bases: Sequence[PlannedBase] | None) -> Mapping[str, Hypothesis]:
     """Return every claim that the protocol can ask of these bases, or of its own choice; say of the others why not."""
     _ = bench.protocol  # its own mistakes are raised here
-    found, left_out = askable(bench, session.shelf.names("hypotheses"), bases)
+    found, left_out = bench.askable(session.shelf.names("hypotheses"), bases)
     for name, why in left_out.items():
         session.note(f"left out: {name} ({why})")
     return found

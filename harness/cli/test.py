@@ -64,11 +64,11 @@ def command(
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
     if not no_run:
         pin(session, bench)
-    claims = _askable(session, bench) if every else asked(bench, names)
-    hypotheses, left_out = (claims, {}) if no_rivals else with_rivals(bench, claims)
-    for name, why in left_out.items():
-        session.note(f"rival left out: {name} ({why})")
     bases, tables = named_models(session, bench, models)
+    claims, left_out = bench.askable(bench.shelf.names("hypotheses"), bases) if every else (asked(bench, names), {})
+    hypotheses, rivals_left_out = (claims, {}) if no_rivals else with_rivals(bench, claims, bases)
+    for name, why in (left_out | rivals_left_out).items():
+        session.note(f"left out: {name} ({why})")
     if bases != ():
         bench.check_bases(hypotheses, bases)
     if not no_run and bases != ():
@@ -94,16 +94,6 @@ def command(
     stage = {"verdicts": said, "rivals": others, "executed": executed, "failed": bench.failed}
     session.emit(stage, cards or "no verdict: no base was made")
     return _status(session, asked_for, bench, gate=gate)
-
-
-def _askable(session: Session, bench: Bench) -> dict[str, Hypothesis]:
-    """Return every hypothesis that can be asked under the protocol; say which cannot, and why."""
-    from harness.campaign.catalogue import askable
-
-    found, left_out = askable(bench, bench.shelf.names("hypotheses"))
-    for name, why in left_out.items():
-        session.note(f"left out: {name} ({why})")
-    return found
 
 
 def _look_by_look(

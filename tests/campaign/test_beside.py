@@ -67,6 +67,13 @@ def test_a_rival_that_the_protocol_cannot_ask_is_left_out_with_the_reason(rivall
     found, left_out = with_rivals(bench, bench.hypotheses(["live"]))
     assert list(found) == ["live"]
     assert "no base has a checkpoint 'cold'" in left_out["rate"]
+    text = rivalled.protocol_text.replace("seed: 1}}", "seed: 1}, checkpoints: {cold: {steps: 5}}}", 1)
+    rivalled.declare("runs/bench.yaml", text)
+    bench = rivalled.bench()
+    for base, asked in (("llama", ["live", "rate"]), ("qwen", ["live"])):
+        found, left_out = with_rivals(bench, bench.hypotheses(["live"]), bench.planned_bases([base]))
+        assert list(found) == asked
+        assert ("base qwen has no checkpoint 'cold'" in left_out.get("rate", "")) == (base == "qwen")
     rivalled.declare("hypotheses/rate.yaml", RATE.replace("claim:", "clam:", 1))
     with pytest.raises(DeclarationError, match="clam"):
         with_rivals(rivalled.bench(), bench.hypotheses(["live"]))

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.campaign.adopted import adopt_table
 from harness.campaign.foreseen import foreseen
 from harness.campaign.looks import due
 from harness.campaign.tuning import tuned_on
 from harness.campaign.verdicts import verdict_on
 from harness.plan import PlannedRun
 from harness.publish.card import card
+from harness.record.exclusion import exclude
 from harness.record.verdict import Outcome, Verdict
 from harness.source.seeds import CONFIRM, TUNE
 from harness.spec import DeclarationError
@@ -114,6 +116,33 @@ def test_a_candidate_without_all_its_runs_is_not_taken(made: "Made") -> None:
     said = {each.arm: each for each in filled(made, "grpo-lora-r128-lrx0.32")[1].tuned}
     assert said["grpo-lora-r128"].learning_rate_scale == 0.1  # of the two that are left and equal, the smaller
     assert [each.runs for each in said["grpo-lora-r128"].tried] == [2, 0, 2]
+
+
+def test_an_excluded_tuning_run_counts_no_more(made: "Made") -> None:
+    """The best rate of rank 8 loses one of its runs: another is taken, and what was chosen before stays on file."""
+    made.declare("hypotheses/alike.yaml", CLAIM)
+    filled(made)
+    before = sorted(made.store.tunings.glob("*.json"))
+    bench = made.bench()
+    (base,) = bench.planned_bases(())
+    hypothesis = bench.hypotheses(["alike"])["alike"]
+    runs = tuned_on(bench, "alike", hypothesis, base).runs.runs
+    lost = next(run for run in runs if run.cell.rank == 8 and run.index == 1 and score(run) == 0.5)
+    exclude(made.store, lost.id, "its machine was found to be faulty")
+    again = tuned_on(made.bench(), "alike", hypothesis, base)
+    said = {each.arm: each.learning_rate_scale for each in again.said}
+    assert said["grpo-lora-r8"] != 1.0
+    assert set(before) < set(made.store.tunings.glob("*.json"))
+
+
+def test_a_table_of_finished_runs_has_no_tuning(made: "Made") -> None:
+    made.declare("hypotheses/alike.yaml", CLAIM)
+    file = made.declare("finished.csv", "rank,seed,accuracy,n_items,base_accuracy\n8,1,0.5,500,0.4\n")
+    bench = made.bench()
+    with pytest.raises(
+        DeclarationError, match="tunes the rate of its arms before their runs, and a table has no tuning"
+    ):
+        adopt_table(bench, "alike", bench.hypotheses(["alike"])["alike"], file, None)
 
 
 def test_without_any_candidate_nothing_is_decided_and_the_reason_is_said(made: "Made") -> None:

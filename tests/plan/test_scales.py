@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from harness.campaign.bench import Bench
-from harness.campaign.catalogue import askable
 from harness.plan import RunSet, misfit, plan, planned_base, run_cost
 from harness.record.layout import Store
 from harness.spec import HubBase, Protocol, load_protocol
@@ -58,13 +57,13 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def planned(bench: Bench) -> RunSet:
     """Return the runs of every claim that can be asked of the protocol's own bases."""
-    return plan(askable(bench, bench.shelf.names("hypotheses"))[0], bench.protocol, None)
+    return plan(bench.askable(bench.shelf.names("hypotheses"))[0], bench.protocol, None)
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_every_claim_is_planned_and_costed_or_told_why_not(name: str, tmp_path: Path) -> None:
     of = bench(name, tmp_path)
-    told = askable(of, of.shelf.names("hypotheses"))[1]
+    told = of.askable(of.shelf.names("hypotheses"))[1]
     assert told.keys() == TOLD[name].keys()
     assert all(told[claim].startswith(why) for claim, why in TOLD[name].items())
     runs, declared = planned(of), of.protocol

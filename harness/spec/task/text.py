@@ -4,6 +4,7 @@ What such a task needs but does not hold (the commit behind a revision, the hash
 verifier) is filled in when it is pinned. Until then its identities are provisional.
 """
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -63,9 +64,9 @@ class TextTask(Declared):
         """Return the prompt for a question."""
         return self.prompt.replace(MARK, question)
 
+    @abstractmethod
     def unpinned(self) -> tuple[str, ...]:
         """Return what is not known yet, in words; empty where the task is pinned."""
-        raise NotImplementedError
 
     def evaluated_on(self) -> tuple[str, ...]:
         """Return the fields that decide the evaluation problems, as a model reads them."""
