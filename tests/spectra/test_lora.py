@@ -10,6 +10,14 @@ import torch
 from harness.spectra import LowRank, Source, Spectrum, lora
 
 
+@pytest.fixture(params=["products", "rows"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test with triangles from products of columns where those allow it, and with triangles from rows alone."""
+    if request.param == "rows":
+        monkeypatch.setattr(lora, "ORTHOGONAL", 0.0)
+    return request.param
+
+
 def factors(m: int, n: int, r: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     draw = {"generator": generator, "dtype": torch.float64}
@@ -82,6 +90,48 @@ def test_blocks_of_rows_keep_every_digit_of_the_smallest_value(monkeypatch: pyte
         truth = [float(mpmath.sqrt(square)) for square in sorted(squares, reverse=True)]
     assert truth[0] / truth[-1] > 1e7
     assert lora_spectrum(b, a, 1.0).singular_values == pytest.approx(truth, rel=1e-12)
+
+
+def from_products(x: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Return whether the triangle of x needs no rows; its column products must be those of x to a few eps each."""
+    taken: list[torch.Tensor] = []
+    by_blocks = lora._by_blocks
+    monkeypatch.setattr(lora, "_by_blocks", lambda rows: taken.append(rows) or by_blocks(rows))
+    upper = lora.triangle(x)
+    monkeypatch.undo()
+    with mpmath.workdps(50):
+        columns, rows = mpmath.matrix(upper.tolist()), mpmath.matrix(x.tolist())
+        found, truth = columns.T * columns, rows.T * rows
+        for i in range(truth.rows):
+            for j in range(truth.rows):
+                lengths = mpmath.sqrt(truth[i, i] * truth[j, j])
+                assert abs(found[i, j] - truth[i, j]) <= 64 * torch.finfo(torch.float64).eps * lengths
+    return not taken
+
+
+@pytest.mark.parametrize(
+    ("near", "products"), [(0.0, True), (0.9, True), (0.99, False), (1 - 1e-7, False), (1.0, False)]
+)
+def test_only_columns_that_are_nearly_orthogonal_are_known_by_their_products(
+    near: float, products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two columns whose angle has the cosine `near`: the inverse of their products has the norm 1 / (1 - near)."""
+    monkeypatch.undo()
+    x = orthonormal(200, 4, 3)
+    x[:, 1] = near * x[:, 0] + math.sqrt(1 - near**2) * x[:, 1]
+    sizes = torch.tensor([1e-3, 1e5, 1.0, 1e-9], dtype=torch.float64)  # which make no difference
+    assert from_products(x * sizes, monkeypatch) == products
+
+
+@pytest.mark.parametrize(
+    ("size", "products"), [(0.0, False), (1e-150, False), (1e-130, True), (1e150, True), (1e170, False)]
+)
+def test_columns_whose_squares_leave_the_range_are_decomposed_by_rows(
+    size: float, products: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    x = orthonormal(50, 3, 4) * torch.tensor([1.0, size, 1.0], dtype=torch.float64)
+    assert from_products(x, monkeypatch) == products
 
 
 @pytest.mark.parametrize("r", [1, 2, 5])
