@@ -283,20 +283,20 @@ class Scripted:
 
 
 @dataclass
-class ModelHub:
-    """A server that speaks the Hub's language, with models of the test's own at several revisions."""
+class Hub:
+    """A server that speaks the Hub's language, with models and data sets of the test's own at several revisions."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list[str])
     """Paths, in the order in which they were asked for."""
     files: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict[str, dict[str, dict[str, bytes]]])
-    """Model: commit: file: content."""
+    """Repository: commit: file: content; that of a data set is called `datasets/OWNER/NAME`."""
     refs: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
-    """Model: branch or tag: commit."""
+    """Repository: branch or tag: commit."""
     gated: set[str] = field(default_factory=set[str])
 
     def put(self, repo: str, commit: str, files: dict[str, bytes], *refs: str) -> None:
-        """Put one commit of a model there, and let branches name it."""
+        """Put one commit of a repository there, and let branches name it."""
         self.files.setdefault(repo, {})[commit] = files
         self.refs.setdefault(repo, {}).update(dict.fromkeys(refs, commit))
 
@@ -304,14 +304,16 @@ class ModelHub:
         """Return status, headers and body for a path."""
         self.asked.append(path)
         parts = path.split("?")[0].strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
-            return self._about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
-        repo, name = "/".join(parts[:2]), "/".join(parts[4:])
-        content = self.files.get(repo, {}).get(parts[3] if len(parts) > 3 else "", {}).get(name)
-        if parts[2:3] != ["resolve"] or content is None:
+        if parts[0] == "api":
+            repo = "/".join(parts[2:4] if parts[1] == "models" else parts[1:4])
+            return self._about(repo, parts[5] if len(parts) > 5 else "main", parts[4:5])
+        of_set = parts[0] == "datasets"
+        repo, rest = "/".join(parts[: 2 + of_set]), parts[2 + of_set :]
+        content = self.files.get(repo, {}).get("".join(rest[1:2]), {}).get("/".join(rest[2:]))
+        if rest[:1] != ["resolve"] or content is None:
             return 404, {"X-Error-Code": "EntryNotFound"}, b""
         tag = hashlib.sha256(content).hexdigest()
-        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": parts[3]}, content
+        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": rest[1]}, content
 
     def _about(self, repo: str, revision: str, kind: list[str]) -> tuple[int, dict[str, str], bytes]:
         if repo in self.gated:
@@ -325,14 +327,15 @@ class ModelHub:
         if kind == ["tree"]:
             tree = [{"type": "file", "path": n, "size": len(here[n]), "oid": "0" * 40} for n in here]
             return 200, {}, json.dumps(tree).encode()
-        about = {"id": repo, "modelId": repo, "sha": commit, "siblings": [{"rfilename": name} for name in here]}
+        name = repo.removeprefix("datasets/")
+        about = {"id": name, "modelId": name, "sha": commit, "siblings": [{"rfilename": name} for name in here]}
         return 200, {}, json.dumps(about).encode()
 
 
 @pytest.fixture
-def hub() -> Iterator[ModelHub]:
-    """Return a server on this machine that holds no model yet."""
-    hub = ModelHub()
+def hub() -> Iterator[Hub]:
+    """Return a server on this machine that holds nothing yet."""
+    hub = Hub()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -17,7 +17,7 @@ from harness.source.hub import HubError
 from harness.spec import DeclarationError, HubBase
 
 if TYPE_CHECKING:
-    from tests.conftest import Made, ModelHub, Scripted
+    from tests.conftest import Hub, Made, Scripted
 
 FOUND = (Path(__file__).parents[1] / "found.yaml").read_text(encoding="utf-8")
 FIRST, SECOND = "a1" * 20, "b2" * 20
@@ -39,7 +39,7 @@ def project(made: "Made", text: str = FOUND) -> None:
     made.declare("runs/bench.yaml", lines)
 
 
-class Hub:
+class Answers:
     """What stands in for the server where only its answers matter."""
 
     def __init__(self, **commits: str | None) -> None:
@@ -54,9 +54,9 @@ class Hub:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Hub:
+def server(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """Return a Hub that answers with a first commit for `main`."""
-    hub = Hub(main=FIRST)
+    hub = Answers(main=FIRST)
     monkeypatch.setattr("harness.campaign.found.commit_of", hub.commit_of)
     return hub
 
@@ -67,7 +67,7 @@ def base_of(bench: Bench) -> HubBase:
     return base
 
 
-def test_a_branch_is_resolved_once_and_its_move_is_told(made: "Made", server: Hub) -> None:
+def test_a_branch_is_resolved_once_and_its_move_is_told(made: "Made", server: Answers) -> None:
     project(made)
     bench, told = made.bench(), list[str]()
     loose = bench.planned_bases(())[0]
@@ -87,7 +87,7 @@ def test_a_branch_is_resolved_once_and_its_move_is_told(made: "Made", server: Hu
     )
 
 
-def test_checkpoints_are_resolved_with_their_base_and_arms_start_from_them(made: "Made", server: Hub) -> None:
+def test_checkpoints_are_resolved_with_their_base_and_arms_start_from_them(made: "Made", server: Answers) -> None:
     point = "checkpoints: {cold: {revision: step1}, seed-1: {hub: lab/seed-1, revision: step9, replicate: true}}, "
     project(made, FOUND.replace("revision: main, family: llama", f"revision: main, {point}family: llama"))
     claim = made.claim_text.replace("among: {rank: [8, 16]}", "among: {rank: [8], checkpoint: [cold]}")
@@ -106,7 +106,7 @@ def test_checkpoints_are_resolved_with_their_base_and_arms_start_from_them(made:
     assert [frozen["checkpoints"][name]["commit"] for name in ("cold", "seed-1")] == [SECOND, "c3" * 20]
 
 
-def test_a_checkpoint_that_is_not_there_is_told_by_its_name(made: "Made", server: Hub) -> None:
+def test_a_checkpoint_that_is_not_there_is_told_by_its_name(made: "Made", server: Answers) -> None:
     point = "checkpoints: {cold: {revision: step1}}, "
     project(made, FOUND.replace("revision: main, family: llama", f"revision: main, {point}family: llama"))
     with pytest.raises(DeclarationError) as error:
@@ -114,7 +114,7 @@ def test_a_checkpoint_that_is_not_there_is_told_by_its_name(made: "Made", server
     assert [line.partition("lab/")[0] for line in error.value.lines] == ["runs/bench.yaml bases.llama@cold: "]
 
 
-def test_what_is_resolved_needs_no_hub_and_what_is_not_says_so(made: "Made", server: Hub) -> None:
+def test_what_is_resolved_needs_no_hub_and_what_is_not_says_so(made: "Made", server: Answers) -> None:
     project(made)
     server.commits["main"] = None  # no answer
     with pytest.raises(DeclarationError) as error:
@@ -130,7 +130,7 @@ def test_what_is_resolved_needs_no_hub_and_what_is_not_says_so(made: "Made", ser
     assert base_of(made.bench()).commit == FIRST
 
 
-def test_a_declared_commit_asks_nobody(made: "Made", server: Hub) -> None:
+def test_a_declared_commit_asks_nobody(made: "Made", server: Answers) -> None:
     project(made, FOUND.replace("lab/mini-llama, revision: main", f"lab/mini-llama, revision: main, commit: {SECOND}"))
     bench = made.bench()
     bench.resolve()
@@ -138,7 +138,7 @@ def test_a_declared_commit_asks_nobody(made: "Made", server: Hub) -> None:
     assert bench.planned_bases(())[0].identity["found"]["commit"] == SECOND
 
 
-def test_nothing_is_registered_on_what_is_not_resolved_or_not_measured(made: "Made", server: Hub) -> None:
+def test_nothing_is_registered_on_what_is_not_resolved_or_not_measured(made: "Made", server: Answers) -> None:
     project(made, FOUND.replace("healthy_gain: 0.12", "healthy_gain: null"))
     bench = made.bench()
     with pytest.raises(DeclarationError) as error:
@@ -150,7 +150,7 @@ def test_nothing_is_registered_on_what_is_not_resolved_or_not_measured(made: "Ma
     assert not made.store.registrations.exists()
 
 
-def test_a_registration_holds_the_commit(made: "Made", server: Hub) -> None:
+def test_a_registration_holds_the_commit(made: "Made", server: Answers) -> None:
     project(made)
     bench = made.bench()
     bench.resolve()
@@ -162,7 +162,7 @@ def test_a_registration_holds_the_commit(made: "Made", server: Hub) -> None:
     assert again.register(again.hypotheses(["live"]))["live"] == frozen
 
 
-def test_nothing_is_executed_on_a_base_that_is_not_resolved(made: "Made", server: Hub) -> None:
+def test_nothing_is_executed_on_a_base_that_is_not_resolved(made: "Made", server: Answers) -> None:
     project(made)
     bench = made.bench()
     runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
@@ -216,7 +216,7 @@ def test_a_link_out_of_the_project_is_no_folder_of_it(made: "Made", tmp_path: Pa
 
 
 def test_a_pilot_has_the_same_base_with_other_problems_and_other_seeds(
-    made: "Made", server: Hub, scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch
+    made: "Made", server: Answers, scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project(made, FOUND.replace("healthy_gain: 0.12", "healthy_gain: null"))
     asked: list[dict[str, Any]] = []
@@ -245,7 +245,7 @@ def test_a_pilot_has_the_same_base_with_other_problems_and_other_seeds(
     assert "healthy gain none" in pilot_table(choice, bench.protocol.pilot.in_words())
 
 
-def test_resolutions_are_those_of_the_store(made: "Made", server: Hub) -> None:
+def test_resolutions_are_those_of_the_store(made: "Made", server: Answers) -> None:
     project(made)
     bench = made.bench()
     bench.resolve()
@@ -255,7 +255,7 @@ def test_resolutions_are_those_of_the_store(made: "Made", server: Hub) -> None:
 
 
 @pytest.mark.slow
-def test_from_a_branch_on_the_hub_to_a_committed_run(made: "Made", hub: "ModelHub", tmp_path: Path) -> None:
+def test_from_a_branch_on_the_hub_to_a_committed_run(made: "Made", hub: "Hub", tmp_path: Path) -> None:
     """Two processes: the first resolves, fetches, scores and trains; the second finds all of it, without the Hub."""
     subprocess.run([sys.executable, "-c", MODEL, str(tmp_path / "model")], check=True, capture_output=True)
     files = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}

@@ -12,7 +12,7 @@ from harness.campaign import machine
 from harness.campaign.machine import Check, outside
 
 if TYPE_CHECKING:
-    from tests.conftest import Made, ModelHub
+    from tests.conftest import Hub, Made
 
 Call = Callable[..., Any]
 FOUND = (Path(__file__).parents[1] / "found.yaml").read_text(encoding="utf-8")
@@ -143,7 +143,7 @@ def test_the_driver_s_list_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert machine.look().gpus == (("NVIDIA H200", 143771 / 1024), ("Tesla, T4", 15.0))
 
 
-def test_a_hub_that_answers_is_told_from_one_that_does_not(hub: "ModelHub", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_answers_is_told_from_one_that_does_not(hub: "Hub", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     assert machine.hub_answers()  # that it knows no such page is an answer

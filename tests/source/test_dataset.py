@@ -1,17 +1,11 @@
 """Where published sets are found: in the project and nowhere else, or at one commit on a server of the test's own."""
 
-import hashlib
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import pytest
 
@@ -20,7 +14,7 @@ from harness.source.rows import DataError
 from harness.spec.task import DataSet
 
 if TYPE_CHECKING:
-    from tests.conftest import Published
+    from tests.conftest import Hub, Published
 
 COMMIT, OLDER = "a" * 40, "b" * 40
 ASK = """
@@ -82,70 +76,17 @@ def test_what_is_not_in_the_project_is_told_with_the_remedy(tmp_path: Path) -> N
         in_folder(declared(folder="data"), tmp_path)
 
 
-@dataclass
-class Hub:
-    """A server with one open data set, one behind consent, and a main branch that moves."""
-
-    files: dict[str, bytes]
-    url: str = ""
-    asked: list[str] = field(default_factory=list[str])
-    revisions: dict[str, str] = field(default_factory=lambda: {"main": COMMIT, "v1": OLDER})
-
-    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body for a path."""
-        self.asked.append(path)
-        parts = path.split("?")[0].strip("/").split("/")
-        if parts[:2] == ["api", "datasets"]:
-            return self._about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
-        name = "/".join(parts[5:])
-        if parts[0] != "datasets" or "/".join(parts[1:3]) != "openai/gsm8k" or name not in self.files:
-            return 404, {"X-Error-Code": "EntryNotFound"}, b""
-        tag = hashlib.sha256(self.files[name]).hexdigest()
-        return 200, {"ETag": f'"{tag}"', "X-Repo-Commit": parts[4]}, self.files[name]
-
-    def _about(self, repo: str, revision: str, kind: list[str]) -> tuple[int, dict[str, str], bytes]:
-        if repo == "lab/gated":
-            return 403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, b""
-        if repo != "openai/gsm8k":
-            return 404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}, b""
-        commit = self.revisions.get(revision, revision if revision in self.revisions.values() else None)
-        if commit is None:
-            return 404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b""
-        if kind == ["tree"]:
-            tree = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in self.files.items()]
-            return 200, {}, json.dumps(tree).encode()
-        about = {"id": repo, "sha": commit, "siblings": [{"rfilename": name} for name in self.files]}
-        return 200, {}, json.dumps(about).encode()
-
-
 @pytest.fixture
-def hub(tmp_path: Path, published: "type[Published]") -> Iterator[Hub]:
+def sets(hub: "Hub", tmp_path: Path, published: "type[Published]") -> "Hub":
+    """Return a server with one open data set at two commits and one behind consent."""
     published.gsm8k(tmp_path / "made", rows=3)
     published.gsm8k(tmp_path / "made", split="test", rows=3)
-    main = {f"main/{file.name}": file.read_bytes() for file in (tmp_path / "made" / "main").iterdir()}
-    hub = Hub({**main, "gsm8k.py": b"raise SystemExit", "README.md": b"words"})
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = hub.answer(unquote(self.path))
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    yield hub
-    server.shutdown()
-    server.server_close()
+    files = {f"main/{file.name}": file.read_bytes() for file in (tmp_path / "made" / "main").iterdir()}
+    files |= {"gsm8k.py": b"raise SystemExit", "README.md": b"words"}
+    hub.put("datasets/openai/gsm8k", COMMIT, files, "main")
+    hub.put("datasets/openai/gsm8k", OLDER, files, "v1")
+    hub.gated.add("datasets/lab/gated")
+    return hub
 
 
 def found(said: dict[str, Any], url: str, home: Path, offline: bool = False) -> Any:
@@ -168,22 +109,22 @@ def found(said: dict[str, Any], url: str, home: Path, offline: bool = False) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize(("revision", "commit"), [("main", COMMIT), ("v1", OLDER), (OLDER, OLDER)])
 def test_a_revision_is_resolved_to_its_commit_and_only_the_split_is_had(
-    revision: str, commit: str, hub: Hub, tmp_path: Path
+    revision: str, commit: str, sets: "Hub", tmp_path: Path
 ) -> None:
-    at, files = found({"revision": revision}, hub.url, tmp_path)
+    at, files = found({"revision": revision}, sets.url, tmp_path)
     assert at == commit
     assert [fnmatch(file, f"*/snapshots/{commit}/main/train-00000-of-00001.parquet") for file in files] == [True]
-    assert not any("gsm8k.py" in path or "/test-" in path for path in hub.asked)
+    assert not any("gsm8k.py" in path or "/test-" in path for path in sets.asked)
 
 
 @pytest.mark.slow
-def test_without_a_connection_the_copy_is_found_at_its_commit(hub: Hub, tmp_path: Path) -> None:
-    first = found({"revision": "main"}, hub.url, tmp_path)
-    before = len(hub.asked)
-    assert found({"revision": "main"}, hub.url, tmp_path, offline=True) == first
-    assert found({"revision": COMMIT}, hub.url, tmp_path, offline=True) == first
-    assert len(hub.asked) == before
-    assert "no answer from the Hub and no copy in" in found({"revision": "v1"}, hub.url, tmp_path, offline=True)
+def test_without_a_connection_the_copy_is_found_at_its_commit(sets: "Hub", tmp_path: Path) -> None:
+    first = found({"revision": "main"}, sets.url, tmp_path)
+    before = len(sets.asked)
+    assert found({"revision": "main"}, sets.url, tmp_path, offline=True) == first
+    assert found({"revision": COMMIT}, sets.url, tmp_path, offline=True) == first
+    assert len(sets.asked) == before
+    assert "no answer from the Hub and no copy in" in found({"revision": "v1"}, sets.url, tmp_path, offline=True)
 
 
 @pytest.mark.slow
@@ -199,7 +140,7 @@ def test_without_a_connection_the_copy_is_found_at_its_commit(hub: Hub, tmp_path
         ),
     ],
 )
-def test_a_no_of_the_hub_is_told_in_one_line(said: dict[str, Any], message: str, hub: Hub, tmp_path: Path) -> None:
-    told = found(said, hub.url, tmp_path)
+def test_a_no_of_the_hub_is_told_in_one_line(said: dict[str, Any], message: str, sets: "Hub", tmp_path: Path) -> None:
+    told = found(said, sets.url, tmp_path)
     assert message in told
     assert "\n" not in told

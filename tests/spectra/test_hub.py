@@ -14,7 +14,7 @@ from safetensors.torch import save
 from harness.spectra.hub import resolve
 
 if TYPE_CHECKING:
-    from tests.conftest import ModelHub
+    from tests.conftest import Hub
 
 REPO = "lab/tiny"
 COMMIT, OLDER = "a" * 40, "b" * 40
@@ -38,7 +38,7 @@ except (HubError, FileNotFoundError) as error:
 
 
 @pytest.fixture(autouse=True)
-def models(hub: "ModelHub") -> None:
+def models(hub: "Hub") -> None:
     """Put an open model there, one behind consent, and one that holds a pickle only."""
     hub.put(REPO, COMMIT, FILES, "main")
     hub.put(REPO, OLDER, FILES, "v1")
@@ -68,7 +68,7 @@ def asked(target: str, url: str, home: Path, offline: bool = False) -> list[obje
 pytestmark = pytest.mark.slow
 
 
-def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: "ModelHub", tmp_path: Path) -> None:
+def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: "Hub", tmp_path: Path) -> None:
     folder, commit, files = asked(REPO, hub.url, tmp_path)
     assert commit == COMMIT
     assert files == ["config.json", "model.safetensors"]
@@ -77,7 +77,7 @@ def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: 
     assert not any("pytorch_model.bin" in path or "original" in path for path in hub.asked)
 
 
-def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: "ModelHub", tmp_path: Path) -> None:
+def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: "Hub", tmp_path: Path) -> None:
     first = asked(f"{REPO}@main", hub.url, tmp_path)
     before = len(hub.asked)
     assert asked(f"{REPO}@main", hub.url, tmp_path, offline=True) == first
@@ -86,7 +86,7 @@ def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: "Mo
     assert asked(REPO, "http://127.0.0.1:9", tmp_path) == first  # a port where nobody answers
 
 
-def test_a_tag_is_another_commit(hub: "ModelHub", tmp_path: Path) -> None:
+def test_a_tag_is_another_commit(hub: "Hub", tmp_path: Path) -> None:
     assert asked(f"{REPO}@v1", hub.url, tmp_path)[1] == OLDER
 
 
@@ -102,7 +102,7 @@ def test_a_tag_is_another_commit(hub: "ModelHub", tmp_path: Path) -> None:
     ],
 )
 def test_a_model_that_cannot_be_had_is_told_in_a_line(
-    hub: "ModelHub", tmp_path: Path, target: str, offline: bool, told: str
+    hub: "Hub", tmp_path: Path, target: str, offline: bool, told: str
 ) -> None:
     kind, text = asked(target, hub.url, tmp_path, offline)
     assert kind == "HubError"
@@ -119,7 +119,7 @@ def test_what_has_no_form_of_a_model_is_a_missing_path(target: str, tmp_path: Pa
         resolve(target, tmp_path)
 
 
-def test_a_mistyped_path_is_no_model(hub: "ModelHub", tmp_path: Path) -> None:
+def test_a_mistyped_path_is_no_model(hub: "Hub", tmp_path: Path) -> None:
     """Where its parent is a folder here, or a path is called alike; a revision says that a model is meant."""
     (tmp_path / "adapters" / "first").mkdir(parents=True)
     for target, there in (
@@ -142,7 +142,7 @@ def test_a_mistyped_path_is_no_model(hub: "ModelHub", tmp_path: Path) -> None:
     assert asked(f"{REPO}@main", hub.url, tmp_path)[1] == COMMIT
 
 
-def test_an_existing_path_stands_before_a_model_of_its_name(hub: "ModelHub", tmp_path: Path) -> None:
+def test_an_existing_path_stands_before_a_model_of_its_name(hub: "Hub", tmp_path: Path) -> None:
     (tmp_path / REPO).mkdir(parents=True)
     assert asked(REPO, hub.url, tmp_path) == [REPO, None, []]
     assert hub.asked == []
