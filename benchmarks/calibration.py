@@ -44,7 +44,7 @@ from scipy.stats import binom  # pyright: ignore[reportMissingTypeStubs] - likew
 
 from harness.decide import CellSample, Landmarks, Results, Unit, course, decide, explored, label, means, rules_of
 from harness.decide.claim import together
-from harness.decide.counts import mean_bounds
+from harness.decide.counts import limits as count_limits
 from harness.decide.prediction import assumptions, figures, seen
 from harness.decide.terms import Terms
 from harness.record.verdict import Outcome, RunLabel
@@ -244,7 +244,7 @@ def limits(prediction: Prediction, results: Results, terms: Terms) -> list[Limit
         return [(terms.low(fit, terms.alpha), terms.high(fit, terms.alpha))]
     if isinstance(prediction, CollapseProbability):
         tallies = [(sample.n_event(prediction.event), sample.n_runs) for sample in samples.values()]
-        return [*(mean_bounds([tally], terms.alpha) for tally in tallies), mean_bounds(tallies, terms.alpha)]
+        return [count_limits(some, terms.alpha, terms.look) for some in (*([tally] for tally in tallies), tallies)]
     return [(estimate.low, estimate.high) for estimate in figures(prediction, results, terms).estimates]
 
 

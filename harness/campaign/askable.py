@@ -10,17 +10,23 @@ from itertools import combinations
 from pydantic import ValidationError
 
 from harness.campaign.kept import unkept
+from harness.decide import rules_of
+from harness.decide.counts import out_of_reach
 from harness.plan import bases_of, misfit, unfit, unfit_lines
 from harness.spec import BaseRecipe, HubBase, Hypothesis, Protocol
 from harness.spec.measure import MeasureHead
+from harness.spec.prediction import CollapseProbability
 from harness.spec.protocol import AT
 
 
 def misfits(
     name: str, hypothesis: Hypothesis, protocol: Protocol, called: str, heads: Mapping[str, MeasureHead]
 ) -> list[str]:
-    """Return a mistake for each arm that a protocol cannot run, each two that are one cell, each value not kept."""
-    lines: list[str] = []
+    """Return a mistake for each arm that a protocol cannot run, each two that are one cell, each value not kept.
+
+    And for each region that the looks leave to no outcome.
+    """
+    lines = _out_of_reach(name, hypothesis)
     for i, prediction in enumerate(hypothesis.predictions):
         place = f"hypotheses/{name}.yaml predictions[{i}]"
         try:
@@ -38,6 +44,20 @@ def misfits(
                 lines.append(f"{place}: {rule}. Contrast two different ones.")
         if why := unkept(prediction, protocol, heads):
             lines.append(f"{place}.measure: under protocol {called}, {why}")
+    return lines
+
+
+def _out_of_reach(name: str, hypothesis: Hypothesis) -> list[str]:
+    """Return a mistake for each region of a count that several looks leave to no outcome; of one look, spec tells."""
+    lines: list[str] = []
+    for i, prediction in enumerate(hypothesis.predictions):
+        rules = rules_of(hypothesis, prediction)
+        if not isinstance(prediction, CollapseProbability) or len(rules.sizes) == 1:
+            continue
+        levels, cells = (rules.alpha, rules.refute_alpha), len(prediction.arms())
+        if region := out_of_reach(prediction, cells, *levels, rules.terms(1).look):
+            rule = f"looks after {', '.join(map(str, rules.sizes))} runs leave the {region} region to no outcome"
+            lines.append(f"hypotheses/{name}.yaml predictions[{i}]: {rule}. Plan more seeds, or fewer looks.")
     return lines
 
 

@@ -15,7 +15,6 @@ from harness.plan import PlannedBase, RunSet, union
 from harness.record.verdict import Verdict
 from harness.spec import Hypothesis
 from harness.spec.design import LARGEST_ARM
-from harness.spec.prediction import Association, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +44,15 @@ def due(bench: Bench, hypotheses: Mapping[str, Hypothesis], bases: Sequence[Plan
             elif wanted := _wanted(bench, name, hypothesis, subject):
                 seeds = {(name, p.id): wanted.get(p.id, 0) for p in hypothesis.predictions}
                 parts.append(runs_of(bench, name, hypothesis, subject, seeds))
-                steps = {p.id: schedule(hypothesis, p) for p in hypothesis.predictions if p.id in wanted}
+                steps = {p.id: hypothesis.schedule(p) for p in hypothesis.predictions if p.id in wanted}
                 number = max(number, *(sizes.index(wanted[i]) + 1 for i, sizes in steps.items()))
                 most = max(most, *map(len, steps.values()))
     return Due(union(parts), number, most) if parts else None
 
 
-def schedule(hypothesis: Hypothesis, prediction: Prediction) -> tuple[int, ...]:
-    """Return the seeds at which a prediction is looked at; a count at those of the design, for curtailment."""
-    if isinstance(prediction, Association):
-        return (hypothesis.design.seeds,)
-    return getattr(prediction, "looks", None) or hypothesis.design.schedule()
-
-
 def at_first(hypotheses: Mapping[str, Hypothesis], runs: RunSet) -> int:
     """Return how many of the runs come before, or for, the first look of some prediction."""
-    firsts = {f"{name}/{p.id}": schedule(claim, p)[0] for name, claim in hypotheses.items() for p in claim.predictions}
+    firsts = {f"{name}/{p.id}": claim.schedule(p)[0] for name, claim in hypotheses.items() for p in claim.predictions}
     return sum(any(run.index < firsts.get(reason, LARGEST_ARM) for reason in run.needed_by) for run in runs.runs)
 
 
@@ -69,12 +61,12 @@ def _wanted(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -
     if any(base.id in bench.failed for base in subject) or tuned_on(bench, name, hypothesis, subject[0]).lacking:
         return {}  # nothing can be run on it in this command
     if any(bench.base_job(base).manifest() is None for base in subject):
-        return {p.id: schedule(hypothesis, p)[0] for p in hypothesis.predictions}
+        return {p.id: hypothesis.schedule(p)[0] for p in hypothesis.predictions}
     verdict = stored_on(bench, name, hypothesis, subject) or _fresh(bench, name, hypothesis, subject)
     settled = {said.id for said in verdict.predictions if said.settled} if verdict else set[str]()
     have = _reached(bench, name, hypothesis, subject)
     nexts = (
-        (p, next((n for n in schedule(hypothesis, p) if n > have[p.id]), None))
+        (p, next((n for n in hypothesis.schedule(p) if n > have[p.id]), None))
         for p in hypothesis.predictions
         if p.id not in settled
     )
@@ -84,7 +76,7 @@ def _wanted(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -
 def _fresh(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> Verdict | None:
     """Return a new verdict where some prediction has reached a look; deciding takes seconds, so not for nothing."""
     have = _reached(bench, name, hypothesis, subject)
-    if any(have[p.id] >= schedule(hypothesis, p)[0] for p in hypothesis.predictions):
+    if any(have[p.id] >= hypothesis.schedule(p)[0] for p in hypothesis.predictions):
         return verdict_on(bench, name, hypothesis, subject)
     return None
 

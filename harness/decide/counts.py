@@ -7,22 +7,21 @@ step); or, where something was said to happen always, one run is shown to be an 
 refute, so each is held to half of refute_alpha. The mean is about the average cell, from the pooled count. All are
 exact for runs that are independent within and between cells.
 
-The final number of runs is fixed and curtailed: with runs missing, the decision is taken twice at the planned
-number, as if all of them had the event and as if none had. Both outcomes move one way with each count, so two that
-agree hold for whatever the missing runs would have given.
+Counts are looked at as often as the design plans, with exact limits at each look (`decide.exact`). With runs missing,
+the decision is taken twice at the look's number, as if all of them had the event and as if none had. Both outcomes move
+one way with each count, so two that agree hold for whatever the missing runs would have given. A look after which no
+later one can decide any more, whatever its runs, is the last.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
-from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
-
+from harness.decide.exact import Bounds, clopper_pearson
 from harness.decide.resolve import MOST
 from harness.decide.ruling import STRADDLES, SUPPORTED, Finding, Ruling, figure, missing_note, open_because, refuted
 from harness.decide.sample import CellSample, Landmarks
-from harness.decide.terms import Terms
+from harness.decide.terms import Look, Terms, fixed
 from harness.record.verdict import Estimate, Outcome, Reason, Refutation
 from harness.spec.prediction import CollapseProbability
 
@@ -30,25 +29,6 @@ Count = tuple[int, int]
 """Runs with the event, and runs in all."""
 
 Samples = Mapping[str, CellSample]
-
-Bounds = tuple[float, float]
-"""A lower and an upper limit, each one-sided."""
-
-
-@lru_cache(maxsize=4096)
-def clopper_pearson(events: int, runs: int, alpha: float) -> tuple[float, float]:
-    """Return the exact one-sided lower and upper limits of a probability.
-
-    Each limit holds at level `alpha` by itself: quantiles of beta distributions (Clopper and Pearson 1934, Biometrika
-    26:404), taken directly because a simulation asks for millions of them.
-
-    Args:
-        events: Runs with the event.
-        runs: Runs in all; with none, the limits are 0 and 1.
-        alpha: One-sided level.
-    """
-    low = float(betaincinv(events, runs - events + 1, alpha)) if events else 0.0
-    return low, float(betaincinv(events + 1, runs - events, 1 - alpha)) if events < runs else 1.0
 
 
 def mean_bounds(counts: Sequence[Count], alpha: float) -> Bounds:
@@ -71,15 +51,26 @@ def mean_bounds(counts: Sequence[Count], alpha: float) -> Bounds:
     return min(low, (events - 1) / runs), max(high, (events + 1) / runs)
 
 
+def limits(counts: Sequence[Count], alpha: float, look: Look) -> Bounds:
+    """Return one-sided limits at a look for the mean probability over cells, all looks together erring at `alpha`.
+
+    Args:
+        counts: Events and runs of each cell, (n_cells,).
+        alpha: One-sided level of all looks.
+        look: The look.
+    """
+    return mean_bounds(counts, look.of_counts(alpha, len(counts)))
+
+
 def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms: Terms) -> Finding:
     """Return the finding for complete cells, counterexamples apart.
 
     Args:
         prediction: The declared event, side, probability and quantifier.
         counts: Events and runs of each cell, (n_cells,).
-        terms: The one-sided levels; counts have a single look.
+        terms: The one-sided levels, and the look.
     """
-    below, limit = prediction.direction == "below", prediction.probability
+    below, limit, look = prediction.direction == "below", prediction.probability, terms.look
 
     def claimed(bounds: Bounds) -> bool:
         return bounds[1] < limit if below else bounds[0] > limit
@@ -88,17 +79,38 @@ def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms:
         return bounds[0] > limit if below else bounds[1] < limit
 
     if prediction.quantifier == "each_cell":
-        supported = all(claimed(clopper_pearson(*count, terms.alpha)) for count in counts)
+        supported = all(claimed(limits([count], terms.alpha, look)) for count in counts)
     else:
-        supported = claimed(mean_bounds(counts, terms.alpha))
+        supported = claimed(limits(counts, terms.alpha, look))
     if supported:
         return SUPPORTED
     if prediction.refute_by == "any_cell":
         level = terms.refute_alpha / len(counts)
-        refuting = any(against(clopper_pearson(*count, level)) for count in counts)
+        refuting = any(against(limits([count], level, look)) for count in counts)
     else:
-        refuting = against(mean_bounds(counts, _each_way(prediction, terms.refute_alpha)))
+        refuting = against(limits(counts, _each_way(prediction, terms.refute_alpha), look))
     return refuted(Refutation.OTHER_SIDE) if refuting else STRADDLES
+
+
+def out_of_reach(prediction: CollapseProbability, cells: int, alpha: float, refute_alpha: float, look: Look) -> str:
+    """Return the region that not even unanimous runs reach at any look, in words; empty where there is none.
+
+    Args:
+        prediction: What was declared.
+        cells: Number of its cells.
+        alpha: One-sided level of support over all looks.
+        refute_alpha: One-sided level of refutation.
+        look: Any look of the plan.
+    """
+    looks = [replace(look, number=n + 1) for n in range(len(look.sizes))]
+    reached = {
+        rule_counts(prediction, [(fill * each.runs, each.runs)] * cells, Terms(alpha, refute_alpha, each)).outcome
+        for each in looks
+        for fill in (0, 1)
+    }
+    if Outcome.SUPPORTED not in reached:
+        return "support"
+    return "" if Outcome.REFUTED in reached or prediction.quantifier == "always" else "refute"
 
 
 def find(prediction: CollapseProbability, samples: Samples, terms: Terms, landmarks: Landmarks) -> Finding:
@@ -113,8 +125,7 @@ def find(prediction: CollapseProbability, samples: Samples, terms: Terms, landma
     cells, event = tuple(samples.values()), prediction.event
     if not any(sample.n_runs for sample in cells):
         return Finding(Outcome.UNTESTED, Reason.NO_RUNS, why=f"no runs at {', '.join(samples)}")
-    each = _each_way(prediction, terms.refute_alpha)
-    if prediction.quantifier == "always" and exceptions(prediction, cells, each, landmarks):
+    if prediction.quantifier == "always" and exceptions(prediction, cells, terms, landmarks):
         return refuted(Refutation.COUNTEREXAMPLE)
     least, most = (
         rule_counts(prediction, [(s.n_event(event) + fill * s.missing, s.planned) for s in cells], terms)
@@ -122,7 +133,21 @@ def find(prediction: CollapseProbability, samples: Samples, terms: Terms, landma
     )
     if least.outcome != most.outcome:
         return open_because(Reason.MISSING_RUNS)
-    return replace(least, settled=True)
+    return replace(least, settled=least.decided or not _still_open(prediction, cells, terms))
+
+
+def _still_open(prediction: CollapseProbability, cells: Sequence[CellSample], terms: Terms) -> bool:
+    """Return whether a later look could decide: if all further runs had the event, or none, or one was an exception."""
+    later = [replace(terms.look, number=n + 1) for n in range(terms.look.number, len(terms.look.sizes))]
+    return bool(later and prediction.quantifier == "always") or any(
+        rule_counts(prediction, _filled(prediction, cells, look.runs, fill), replace(terms, look=look)).decided
+        for look in later
+        for fill in (0, 1)
+    )
+
+
+def _filled(prediction: CollapseProbability, cells: Sequence[CellSample], runs: int, fill: int) -> list[Count]:
+    return [(s.n_event(prediction.event) + fill * (runs - s.n_runs), runs) for s in cells]
 
 
 def _each_way(prediction: CollapseProbability, refute_alpha: float) -> float:
@@ -130,18 +155,17 @@ def _each_way(prediction: CollapseProbability, refute_alpha: float) -> float:
     return refute_alpha / 2 if prediction.quantifier == "always" else refute_alpha
 
 
-def exceptions(
-    prediction: CollapseProbability, cells: Sequence[CellSample], refute_alpha: float, landmarks: Landmarks
-) -> int:
+def exceptions(prediction: CollapseProbability, cells: Sequence[CellSample], terms: Terms, landmarks: Landmarks) -> int:
     """Return how many runs are shown to be exceptions: their accuracy, as sampled, lies beyond the event's limit.
 
-    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to refute_alpha / planned runs, so
-    that searching all of them costs nothing. More answers a problem do not count.
+    Each run's exact one-sided bound (Clopper-Pearson over its problems) is held to this way's level / runs at the last
+    look, so that searching all of them, at every look, costs nothing. More answers a problem do not count.
     """
     limit = landmarks.collapsed_below if prediction.event == "collapsed" else landmarks.trained_above
     if limit is None:
         return 0
-    level = refute_alpha / sum(cell.planned for cell in cells)
+    runs = max(sum(cell.planned for cell in cells), len(cells) * terms.look.sizes[-1])
+    level = _each_way(prediction, terms.refute_alpha) / runs
     high_is_exception = (prediction.event == "trained") == (prediction.direction == "below")
     found = 0
     for cell in cells:
@@ -158,8 +182,7 @@ def rule(prediction: CollapseProbability, samples: Samples, terms: Terms, landma
     """Return the figures: the tally, every cell's bounds and the mean's, and the runs that would resolve it."""
     cells = tuple(samples.values())
     estimates = _estimates(prediction, samples, terms)
-    each = _each_way(prediction, terms.refute_alpha)
-    found = exceptions(prediction, cells, each, landmarks) if prediction.quantifier == "always" else 0
+    found = exceptions(prediction, cells, terms, landmarks) if prediction.quantifier == "always" else 0
     shown = f"; {found} shown to be exceptions" if found else ""
     detail = (
         f"{prediction.event} {_tally(prediction, samples)}{_mean(estimates, len(cells))}{shown}{missing_note(cells)}"
@@ -168,14 +191,14 @@ def rule(prediction: CollapseProbability, samples: Samples, terms: Terms, landma
 
 
 def _more(prediction: CollapseProbability, cells: Sequence[CellSample], terms: Terms) -> int | None:
-    """Return the further runs a cell that decide if each cell went on in its proportion."""
+    """Return the further runs a cell that decide, in one look, if each cell went on in its proportion."""
     if not all(cell.n_runs for cell in cells):
         return None
     shares = [cell.n_event(prediction.event) / cell.n_runs for cell in cells]
-    least = min(cell.n_runs for cell in cells)
+    least, single = min(cell.n_runs for cell in cells), fixed(terms.alpha, terms.refute_alpha)
 
     def decided(n: int) -> bool:
-        return rule_counts(prediction, [(round(share * n), n) for share in shares], terms).decided
+        return rule_counts(prediction, [(round(share * n), n) for share in shares], single).decided
 
     # One after the other: a proportion of n runs is rounded to whole ones, so a larger n may decide less.
     return next((n - least for n in range(least, MOST + 1) if decided(n)), None)
@@ -183,24 +206,22 @@ def _more(prediction: CollapseProbability, cells: Sequence[CellSample], terms: T
 
 def _estimates(prediction: CollapseProbability, samples: Samples, terms: Terms) -> tuple[Estimate, ...]:
     counts = {name: (sample.n_event(prediction.event), sample.n_runs) for name, sample in samples.items()}
-    levels = (terms.alpha, _each_way(prediction, terms.refute_alpha))
-    each = [
-        _estimate(f"P({prediction.event}) {name}", [count], levels, "Clopper-Pearson") for name, count in counts.items()
-    ]
+    each = [_estimate(prediction, name, [count], terms) for name, count in counts.items()]
     if len(counts) > 1:
-        name, method = (
-            f"P({prediction.event}) mean over {len(counts)} cells",
-            "Clopper-Pearson, pooled (Hoeffding 1956)",
-        )
-        each.append(_estimate(name, list(counts.values()), levels, method))
+        each.append(_estimate(prediction, f"mean over {len(counts)} cells", list(counts.values()), terms))
     return tuple(each)
 
 
-def _estimate(name: str, counts: Sequence[Count], levels: tuple[float, float], method: str) -> Estimate:
+def _estimate(prediction: CollapseProbability, name: str, counts: Sequence[Count], terms: Terms) -> Estimate:
     events, runs = (sum(column) for column in zip(*counts, strict=True))
-    (low, high), (refute_low, refute_high) = (mean_bounds(counts, alpha) for alpha in levels)
+    low, high = limits(counts, terms.alpha, terms.look)
+    refute_low, refute_high = limits(counts, _each_way(prediction, terms.refute_alpha), terms.look)
+    method = "Clopper-Pearson" if len(counts) == 1 else "Clopper-Pearson, pooled (Hoeffding 1956)"
+    if len(terms.look.sizes) > 1:
+        level = terms.look.of_counts(terms.alpha, len(counts))
+        method += f", {level:.4f} at look {terms.look.number} of {len(terms.look.sizes)}"
     return Estimate(
-        name=name,
+        name=f"P({prediction.event}) {name}",
         unit="probability",
         value=events / runs if runs else None,
         low=low,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.decide.contrasts import ContrastFit
+from harness.decide.exact import count_levels, shared_out
 from harness.decide.sequential import always_valid_half_width
 from harness.decide.spending import Spending, nominal_levels
 
@@ -46,6 +47,11 @@ class Look:
         if self.sequential == "always_valid" or len(self.sizes) == 1:
             return alpha
         return nominal_levels(alpha, self.sizes, self.spending)[self.number - 1]
+
+    def of_counts(self, alpha: float, cells: int = 1) -> float:
+        """Return the level that is left for this look's exact limits; over several cells, whatever their chances."""
+        levels = count_levels if cells == 1 else shared_out
+        return levels(alpha, self.sizes, self.spending)[self.number - 1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What data decide: seeds a cell, the moments at which they may be examined, and independent bases.
 
 Means are examined group-sequentially: at each look the level is a share of alpha (Lan and DeMets 1983, Biometrika
-70:659, spending of Pocock's type), so that stopping early costs no error. Counts are decided at their final number.
+70:659, spending of Pocock's type), so that stopping early costs no error; so are counts, with exact limits.
 """
 
 from itertools import pairwise

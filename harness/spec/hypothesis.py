@@ -56,14 +56,18 @@ class Hypothesis(Declared):
         return shared_levels(prediction, self.combine, len(self.primary()))
 
     def schedule(self, prediction: Prediction) -> tuple[int, ...]:
-        """Return the runs a cell at each look at a prediction; counts and associations have their last one only.
+        """Return the runs a cell at each look at a prediction; associations have their last one only.
 
-        So have the author's own estimands where no looks are planned: their limits have one level, not one a look.
+        So have counts whose looks nobody declared, as few looks suit few counts (5 and 10 do), and the author's own
+        estimands where none are planned.
         """
+        last = (self.design.seeds,)
+        if isinstance(prediction, Association):
+            return last
+        if isinstance(prediction, CollapseProbability):
+            return prediction.looks or self.design.looks or last
         unplanned = isinstance(prediction, Custom) and self.design.sequential == "always_valid"
-        if unplanned or isinstance(prediction, CollapseProbability | Association):
-            return (self.design.seeds,)
-        return prediction.looks or self.design.schedule()
+        return last if unplanned else prediction.looks or self.design.schedule()
 
 
 def shared_levels(prediction: Prediction, combine: str, primaries: int) -> tuple[float, float]:

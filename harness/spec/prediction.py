@@ -207,6 +207,7 @@ class CollapseProbability(Predicted):
     among: Arms
     quantifier: Literal["each_cell", "mean_over_cells", "always"] = "each_cell"
     refute_by: Literal["mean_over_cells", "any_cell"] = "mean_over_cells"
+    looks: Looks | None = None
 
     @model_validator(mode="after")
     def _one_way_to_refute(self) -> "CollapseProbability":

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.campaign.bench import Bench
 from harness.campaign.looks import due
 from harness.campaign.verdicts import verdict_on
@@ -110,22 +112,27 @@ def test_what_is_settled_asks_for_nothing_and_later_runs_change_nothing(made: "M
     assert (again.outcome, again.look, again.estimates) == (first.outcome, first.look, first.estimates)
 
 
-def test_a_count_is_curtailed_once_nothing_can_change_it(made: "Made") -> None:
-    """Of eight runs two collapses leave 2/8 at best: an upper bound of .600, so below one half is out of reach."""
-    made.declare(
-        "hypotheses/keeps.yaml", CLAIM.split("predictions:")[0] + "predictions:" + COUNT.replace("auxiliary", "primary")
-    )
-    assert executed(made, made.bench(), lambda run: 0.01 if run.index < 2 else 0.5) == [3, 2]
-    assert decided(made.bench()).outcome is Outcome.INCONCLUSIVE
+_HEAD = CLAIM.split("predictions:")[0].replace("seeds: 8, looks: [3, 5, 8]", "seeds: 10, looks: [5, 10]")
+COUNTED = _HEAD + "predictions:" + COUNT.replace("auxiliary", "primary")
 
 
-def test_unanimous_counts_the_other_way_stop_early(made: "Made") -> None:
-    """Five of five against P < .5 in a plan of eight: 5/8 has a lower bound of .289, and only 7/8 one above .5."""
-    made.declare(
-        "hypotheses/keeps.yaml", CLAIM.split("predictions:")[0] + "predictions:" + COUNT.replace("auxiliary", "primary")
-    )
-    assert executed(made, made.bench(), lambda run: 0.01) == [3, 2, 3]
-    assert decided(made.bench()).outcome is Outcome.REFUTED
+@pytest.mark.parametrize(
+    ("collapsed", "taken", "outcome"),
+    [
+        (0, [5], Outcome.SUPPORTED),
+        (1, [5, 5], Outcome.SUPPORTED),
+        (2, [5], Outcome.INCONCLUSIVE),  # of ten at best two, at worst seven
+        (4, [5, 5], Outcome.INCONCLUSIVE),  # nine of ten would have refuted
+        (5, [5], Outcome.REFUTED),
+        (9, [5], Outcome.REFUTED),
+    ],
+)
+def test_a_count_goes_on_only_while_its_last_look_could_decide(
+    made: "Made", collapsed: int, taken: list[int], outcome: Outcome
+) -> None:
+    made.declare("hypotheses/keeps.yaml", COUNTED)
+    assert executed(made, made.bench(), lambda run: 0.01 if run.index < collapsed else 0.5) == taken
+    assert decided(made.bench()).outcome is outcome
 
 
 def test_a_failed_run_counts_as_executed_and_leaves_it_open(made: "Made") -> None:

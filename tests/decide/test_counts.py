@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
 
 from harness.decide import CellSample, Landmarks
-from harness.decide.counts import Count, clopper_pearson, exceptions, find, mean_bounds, rule, rule_counts
+from harness.decide.counts import Count, exceptions, find, limits, mean_bounds, out_of_reach, rule, rule_counts
+from harness.decide.exact import clopper_pearson
 from harness.decide.ruling import Finding, Ruling
-from harness.decide.terms import fixed
+from harness.decide.terms import Look, Terms, fixed
 from harness.record.verdict import Outcome, Reason, Refutation, RunLabel
 from harness.spec import Arms
 from harness.spec.prediction import CollapseProbability
@@ -291,23 +292,25 @@ def test_an_exception_has_to_be_shown_to_be_one() -> None:
     assert float(stats.binom.sf(115, 200, 0.5)) > 0.01 >= float(stats.binom.sf(116, 200, 0.5))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     for value, n in ((0.58, 0), (0.585, 1)):
         cells = list(accuracies(0.3, 0.3, 0.3, 0.3, value).values())
-        assert exceptions(prediction, cells, 0.05, LANDMARKS) == n
+        assert exceptions(prediction, cells, fixed(0.05, 0.10), LANDMARKS) == n
     said = found(prediction, accuracies(0.3, 0.3, 0.3, 0.3, 0.58))
     assert (said.outcome, said.reason) == (Outcome.INCONCLUSIVE, Reason.STRADDLES)  # labelled trained all the same
     more = list(accuracies(0.3, 0.3, 0.3, 0.3, 0.585, planned=50).values())
-    assert exceptions(prediction, more, 0.05, LANDMARKS) == 0  # which searches fifty runs
+    assert exceptions(prediction, more, fixed(0.05, 0.10), LANDMARKS) == 0  # which searches fifty runs
 
 
 def test_without_landmarks_no_run_is_an_exception() -> None:
     cells = list(accuracies(0.9).values())
-    assert exceptions(always("trained", "below"), cells, 0.05, Landmarks()) == 0
+    assert exceptions(always("trained", "below"), cells, fixed(0.05, 0.10), Landmarks()) == 0
 
 
 def test_searching_all_runs_for_an_exception_costs_nothing() -> None:
     """Ten runs whose true accuracy is the limit itself: some exception is found in at most 5 % of the repeats."""
     rng, repeats, prediction = np.random.default_rng(3), 2000, always("trained", "below")
     hits = rng.binomial(200, 0.5, (repeats, 10)) / 200  # (n_repeats, n_runs)
-    wrong = sum(exceptions(prediction, list(accuracies(*row).values()), 0.05, LANDMARKS) > 0 for row in hits)
+    wrong = sum(
+        exceptions(prediction, list(accuracies(*row).values()), fixed(0.05, 0.10), LANDMARKS) > 0 for row in hits
+    )
     assert 0.01 < wrong / repeats <= 0.05
 
 
@@ -379,3 +382,56 @@ def _unequal(rng: np.random.Generator, cells: int, mean: float) -> list[float]:
     widest = min(np.inf if d == 0 else ((1 - mean) / d if d > 0 else -mean / d) for d in away)
     factor = float(widest) * rng.uniform()  # one for all cells, so that their mean stays
     return np.clip(mean + away * factor, 0, 1).tolist()
+
+
+# Looks: five runs a cell, then ten.
+
+
+def at_look(number: int, counts: Sequence[Count]) -> Finding:
+    """Decide on (collapsed, runs) of each cell at a look; the claim is that collapses are below one half."""
+    look = Look(number, (5, 10))
+    return find(claim(cells=len(counts)), samples(*counts, planned=look.runs), Terms(0.05, 0.025, look), LANDMARKS)
+
+
+@pytest.mark.parametrize(
+    ("number", "counts", "outcome", "settled"),
+    [
+        (1, [(0, 5)], Outcome.SUPPORTED, True),
+        (1, [(1, 5)], Outcome.INCONCLUSIVE, False),
+        (1, [(2, 5)], Outcome.INCONCLUSIVE, True),  # at best 2 of 10, at worst 7
+        (1, [(4, 5)], Outcome.INCONCLUSIVE, False),  # 9 of 10 would refute
+        (2, [(1, 10)], Outcome.SUPPORTED, True),
+        (2, [(2, 10)], Outcome.INCONCLUSIVE, True),
+        (2, [(9, 10)], Outcome.REFUTED, True),
+        (1, [(0, 5), (1, 5)], Outcome.INCONCLUSIVE, False),
+        (2, [(1, 10), (1, 10)], Outcome.SUPPORTED, True),
+        (1, [(0, 4)], Outcome.INCONCLUSIVE, False),  # the fifth may collapse
+        (1, [(2, 4)], Outcome.INCONCLUSIVE, True),  # whatever the fifth does
+    ],
+)
+def test_a_look_decides_or_leaves_open_or_ends(
+    number: int, counts: Sequence[Count], outcome: Outcome, settled: bool
+) -> None:
+    found_there = at_look(number, counts)
+    assert (found_there.outcome, found_there.settled) == (outcome, settled)
+
+
+def test_a_region_that_no_look_can_reach_is_told() -> None:
+    single = claim(cells=1)
+    assert out_of_reach(single, 1, 0.05, 0.025, Look(1, (5, 10))) == ""
+    assert out_of_reach(single, 1, 0.05, 0.05, Look(1, (3, 4, 5))) == "support"  # .0278 at the third, 1/32 it takes
+    assert out_of_reach(single, 1, 0.05, 0.025, Look(1, (4, 6))) == "refute"
+
+
+def test_searching_for_exceptions_at_every_look_costs_nothing() -> None:
+    """An exception is held to a share for each run of the last look, at the first one too."""
+    cells = list(accuracies(0.3, 0.3, 0.3, 0.3, 0.585).values())
+    assert exceptions(always("trained", "below"), cells, fixed(0.05, 0.10), LANDMARKS) == 1
+    assert exceptions(always("trained", "below"), cells, Terms(0.05, 0.10, Look(1, (5, 50))), LANDMARKS) == 0
+
+
+def test_limits_at_a_look_are_wider_than_those_of_a_single_one() -> None:
+    one, two = (limits([(0, 5)], 0.05, Look(1, sizes))[1] for sizes in ((5,), (5, 10)))
+    assert two > one
+    pooled = limits([(0, 5), (0, 5)], 0.05, Look(1, (5, 10)))[1]
+    assert pooled == clopper_pearson(0, 10, Look(1, (5, 10)).of_counts(0.05, 2))[1]

@@ -10,14 +10,14 @@ Exploratory predictions are never supported or refuted, and are left out; so is 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.decide import cliff, means
 from harness.decide.claim import rules_of, together
 from harness.decide.contrasts import ContrastFit, contrast
-from harness.decide.counts import clopper_pearson
+from harness.decide.counts import limits
 from harness.decide.custom import Estimand
 from harness.decide.diagnosis import truth
 from harness.decide.diagnosis.characteristics import CLAIM, Characteristics, Diagnosis, Rate
@@ -111,9 +111,8 @@ def _once(asked: _Asked, values: Mapping[str, tuple[float, ...]], rng: np.random
     for prediction in asked.predictions:
         results = _results(prediction, asked, drawn, rng)
         finding, terms = course(prediction, results, rules_of(hypothesis, prediction))
-        settled = _settled_at(prediction, results, hypothesis, terms)
         covered = _covered(prediction, results, terms, finding, values[prediction.id])
-        found[prediction.id] = _Decided(finding, settled, covered)
+        found[prediction.id] = _Decided(finding, terms.look.runs, covered)
     return found
 
 
@@ -129,23 +128,6 @@ def _results(prediction: Prediction, asked: _Asked, drawn: Mapping[Cell, Drawn],
     own = asked.estimands.get(prediction.estimand) if isinstance(prediction, Custom) else None
     floor = at_floor(world.base, world.n_items)
     return Results(samples, design.seeds, world.landmarks, estimand=own, floor=floor)
-
-
-def _settled_at(prediction: Prediction, results: Results, hypothesis: Hypothesis, terms: Terms) -> int:
-    """Return the seeds at which a prediction wanted no more; a count is asked at every look of the design."""
-    if not isinstance(prediction, CollapseProbability):
-        return terms.look.runs
-    rules, seeds = rules_of(hypothesis, prediction), hypothesis.design.seeds
-    for size in hypothesis.design.schedule():
-        if size < seeds and course(prediction, _so_far(results, size, seeds), rules)[0].settled:
-            return size
-    return seeds
-
-
-def _so_far(results: Results, size: int, seeds: int) -> Results:
-    """Return the results when `size` seeds a cell have been executed of `seeds` planned."""
-    samples = {name: cell.first(size, planned=seeds) for name, cell in results.samples.items()}
-    return replace(results, samples=samples, reached=size)
 
 
 def _values(prediction: Prediction, world: World) -> tuple[float, ...]:
@@ -171,7 +153,7 @@ def _covered(
     match prediction:
         case CollapseProbability():
             return tuple(
-                _holds(clopper_pearson(cell.n_event(prediction.event), cell.n_runs, terms.alpha), value)
+                _holds(limits([(cell.n_event(prediction.event), cell.n_runs)], terms.alpha, terms.look), value)
                 for cell, value in zip(cells.values(), values, strict=True)
             )
         case Cliff():

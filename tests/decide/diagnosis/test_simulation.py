@@ -48,9 +48,9 @@ def world(said: Hypothesis, n_items: int = 200) -> World:
     return declared(said, LANDMARKS, n_items, Given(Proportional(), 64), 0.12)
 
 
-def dying(p: float, seeds: int = 5, **fields: Any) -> Hypothesis:
+def dying(p: float, seeds: int = 5, **design: Any) -> Hypothesis:
     expected = [{"among": {"rank": [128]}, "mean": 0.5, "collapse": p}]
-    return hypothesis([ABOVE], expected, design={"seeds": seeds}, **fields)
+    return hypothesis([ABOVE], expected, design={"seeds": seeds, **design})
 
 
 def run(said: Hypothesis, sims: int = 400, seed: int = 1, where: World | None = None) -> Diagnosis:
@@ -78,13 +78,16 @@ def test_eight_runs_decide_three_ways(p: float) -> None:
     assert said.wrong == (said.refuted if p > 0.5 else said.supported)
 
 
-def test_runs_are_counted_as_curtailment_spends_them() -> None:
-    said = run(dying(0.8), 2_000)
-    # After 3 of 5, the first look, it is settled unless all three are alike: 1 - .8^3 - .2^3 = .48; 3 x .48 + 5 x .52
-    assert said.planned == 5
-    assert said.runs == pytest.approx(4.04, abs=4 * said.runs_se)
-    assert said.runs_se == pytest.approx(math.sqrt(0.48 * 0.52) * 2 / 2_000**0.5, rel=0.05)
+def test_runs_are_counted_as_looks_spend_them() -> None:
+    said = run(dying(0.8, 10, looks=[5, 10]), 2_000)
+    # 5 of 5 decide, 9 of 10, and their mirror images; 2 and 3 of 5 leave nothing to decide, so ten run after 1 or 4.
+    on = 5 * 0.8**4 * 0.2 + 5 * 0.8 * 0.2**4
+    assert said.planned == 10
+    assert said.runs == pytest.approx(5 + 5 * on, abs=4 * said.runs_se)
+    assert said.runs_se == pytest.approx(5 * math.sqrt(on * (1 - on) / 2_000), rel=0.05)
     assert said.claim.seeds == said.runs
+    supported = 0.8**5 + 5 * 0.8**4 * 0.2 * 0.8**5
+    assert said.claim.supported.value == pytest.approx(supported, abs=4 * said.claim.supported.se)
 
 
 def test_shared_cells_are_counted_once_and_the_most_demanding_prediction_rules() -> None:
