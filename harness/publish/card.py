@@ -10,7 +10,7 @@ from itertools import groupby
 
 from harness.campaign.beside import Beside, ReportedSaid, RivalSaid
 from harness.publish.numbers import estimate, short
-from harness.record.verdict import CellSummary, Estimate, Outcome, PredictionVerdict, Reason, Tuned, Verdict
+from harness.record.verdict import CellSummary, Outcome, PredictionVerdict, Reason, Tuned, Verdict
 
 HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
 """What a heading says of an outcome; all others are OPEN."""
@@ -117,7 +117,7 @@ def _prediction(label: str, said: PredictionVerdict) -> Iterator[str]:
     room = WIDTH - OUTCOME
     for i, line in enumerate(_block(label, said.statement, room)):
         yield f"{line:<{room}} {said.outcome}" if i == 0 else line
-    for line in _estimates(said.estimates):
+    for line in _estimates(said):
         yield from _block("", f"  {line}")
     effects = "".join(f"; {effect.name} {effect.value:.2g}" for effect in said.effect_sizes)
     yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{effects}")
@@ -141,13 +141,17 @@ def _terms(said: PredictionVerdict) -> Iterator[str]:
         yield "; ".join(parts)
 
 
-def _estimates(estimates: Sequence[Estimate]) -> Iterator[str]:
-    """Yield one line for neighbouring estimates that agree in value, limits, unit and number of runs."""
-    for figures, group in groupby(estimates, key=lambda said: (estimate(said), said.n_runs)):
-        text, runs = figures
-        names = [said.name for said in group]
-        each = "each " if len(names) > 1 else ""
-        yield f"{_joined(names)}: {each}{text}, {each}{runs} runs"
+def _estimates(said: PredictionVerdict) -> Iterator[str]:
+    """Yield one line for neighbouring estimates that agree in value, limits, unit and number of runs.
+
+    An association's units are bases, or families.
+    """
+    counted = "units" if said.kind == "association" else "runs"
+    for figures, group in groupby(said.estimates, key=lambda each: (estimate(each), each.n_runs)):
+        text, n = figures
+        names = [each.name for each in group]
+        every = "each " if len(names) > 1 else ""
+        yield f"{_joined(names)}: {every}{text}, {every}{n} {counted}"
 
 
 def _and(names: Sequence[str]) -> str:
