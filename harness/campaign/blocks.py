@@ -11,7 +11,7 @@ from itertools import count
 
 from pydantic import ValidationError
 
-from harness.plan import plan, planned_base, registration_hash
+from harness.plan import plan, planned_base, registration_hash, start_of
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.registration import Registration
@@ -53,9 +53,12 @@ def _begun(store: Store, hypothesis: Hypothesis, protocol: Protocol, block: str)
     """Return whether anybody ever claimed a run that the declaration plans in this block, on any base."""
     if not store.runs.is_dir():
         return False
-    made = (name for name in protocol.base_names() if (store.bases / planned_base(name, protocol).id).is_dir())
-    bases = tuple(dict.fromkeys((*protocol.bases, *made)))
-    how, usual = hypothesis.design.tuning, protocol.given
+    how, usual, known = hypothesis.design.tuning, protocol.given, protocol.base_names()
+    made = (name for name in known if (store.bases / planned_base(name, protocol).id).is_dir())
+    cells = [cell for prediction in hypothesis.predictions for cell in prediction.cells(usual).values()]
+    bases = tuple(
+        base for base in dict.fromkeys((*protocol.bases, *made)) if all(start_of(base, cell) in known for cell in cells)
+    )
     for rate in how.learning_rate_scales if how else (1.0,):  # whichever a tuning may have chosen
         given = replace(usual, rates=dict.fromkeys(hypothesis.tuned(usual), rate))
         runs = plan({"": hypothesis}, protocol, bases, blocks={"": block}, given=given).runs

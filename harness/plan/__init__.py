@@ -13,6 +13,7 @@ from harness.plan.runset import (
     planned_base,
     registration_hash,
     run_slug,
+    start_of,
     tuning,
     union,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "registration_hash",
     "run_cost",
     "run_slug",
+    "start_of",
     "tuning",
     "unfit",
     "unfit_lines",

@@ -8,6 +8,7 @@ from harness.campaign.looks import due
 from harness.campaign.verdicts import made_subjects, subject_name, subjects, verdict_on
 from harness.plan import PlannedRun
 from harness.record.verdict import Outcome, Verdict
+from harness.source.seeds import CONFIRM
 from harness.spec import DeclarationError
 
 if TYPE_CHECKING:
@@ -84,6 +85,20 @@ def test_a_run_from_a_checkpoint_is_the_run_of_that_base(made: "Made") -> None:
     assert from_arm == of_base
     plain = bench.plan({"live": hypotheses["live"]}, ["llama"])
     assert not {run.id for run in plain.runs} & of_base
+
+
+def test_a_claim_from_a_checkpoint_may_come_after_it_was_made(made: "Made") -> None:
+    """What has begun is looked for on every base that is there; nothing starts from a checkpoint of a checkpoint."""
+    with_checkpoints(made)
+    made.declare("hypotheses/cold.yaml", COLD)
+    bench = made.bench()
+    for base in bench.plan(bench.hypotheses(["cold"]), ["llama"]).bases:
+        made.base(base)
+    made.store.runs.mkdir(exist_ok=True)
+    bench.register_shelf()
+    found = bench.registration("cold")
+    assert found is not None
+    assert found.block == CONFIRM
 
 
 def test_a_base_without_the_checkpoint_is_named(made: "Made") -> None:
