@@ -491,6 +491,9 @@ def counts() -> Iterator[Setting]:
         for n in sizes:
             truth = (*chances, float(np.mean(chances)))
             yield Setting(f"collapse, {what}, n={n}", fields, {"seeds": n}, counted(chances), truth)
+        for looks in ((5, 10), (5, 9, 14)):
+            design = {"seeds": looks[-1], "looks": looks}
+            yield Setting(f"collapse, {what}, looks {looks}", fields, design, counted(chances), truth)
     for n in (3, 8):  # any collapse is an exception, so that only support would be wrong
         always = {**six, **fifth, "quantifier": "always"}
         truth = (*(0.2,) * 6, 0.2)
