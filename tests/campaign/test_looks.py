@@ -12,6 +12,7 @@ from harness.campaign.verdicts import verdict_on
 from harness.plan import PlannedRun
 from harness.record.verdict import Outcome, Reason, Verdict
 from harness.record.verdict_files import latest
+from harness.spec import DeclarationError
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -133,6 +134,21 @@ def test_a_count_goes_on_only_while_its_last_look_could_decide(
     made.declare("hypotheses/keeps.yaml", COUNTED)
     assert executed(made, made.bench(), lambda run: 0.01 if run.index < collapsed else 0.5) == taken
     assert decided(made.bench()).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("looks", "region"), [("seeds: 5, looks: [3, 4, 5]", "support"), ("seeds: 6, looks: [4, 6]", "refute")]
+)
+def test_looks_that_leave_a_region_to_no_outcome_are_refused(made: "Made", looks: str, region: str) -> None:
+    """Unanimous runs have 1/32 and 1/64 at one half; the last look has .0278 and, for one of two, .0134."""
+    text = COUNTED.replace("seeds: 10, looks: [5, 10]", looks)
+    if region == "refute":
+        text += (
+            COUNT.replace("auxiliary", "primary").replace("id: lives", "id: too").replace("[16]", "[8]").lstrip("\n")
+        )
+    made.declare("hypotheses/keeps.yaml", text)
+    with pytest.raises(DeclarationError, match=rf"runs leave the {region} region to no outcome\. Plan more seeds"):
+        made.bench().hypotheses(["keeps"])
 
 
 def test_a_failed_run_counts_as_executed_and_leaves_it_open(made: "Made") -> None:

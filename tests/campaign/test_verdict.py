@@ -57,9 +57,9 @@ def test_the_claimed_world_supports_rank_collapse(made: "Made") -> None:
     assert verdict.collapsed_below == pytest.approx(0.1)
     assert verdict.trained_above == pytest.approx(0.46)
     cells = {cell.name: cell for cell in verdict.cells}
-    assert cells["grpo-lora-r128"].labels == {"collapsed": 5, "degraded": 0, "no gain": 0, "trained": 0}
-    assert cells["grpo-lora-r64"].labels == {"collapsed": 0, "degraded": 0, "no gain": 0, "trained": 5}
-    assert cells["grpo-lora-r64"].mean == pytest.approx(0.502)  # .500 ... .504
+    assert cells["grpo-lora-r128"].labels == {"collapsed": 10, "degraded": 0, "no gain": 0, "trained": 0}
+    assert cells["grpo-lora-r64"].labels == {"collapsed": 0, "degraded": 0, "no gain": 0, "trained": 10}
+    assert cells["grpo-lora-r64"].mean == pytest.approx(0.5045)  # .500 ... .509
 
 
 def test_a_world_without_collapse_refutes_it(made: "Made") -> None:

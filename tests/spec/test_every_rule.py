@@ -123,7 +123,6 @@ RULES = [
          ("[1, 8] looks at fewer than 3 runs a cell.", "Begin at 3."), declared(f"{CLIFF}, looks: [3, 8]")),
     Rule("own looks under always_valid", declared(f"{MORE}, looks: [3, 8]", design="{seeds: 8, sequential: always_valid}"), f"{P0}.looks",
          ("always_valid may look after every run.", "Leave looks out."), declared(MORE, design="{seeds: 8, sequential: always_valid}")),
-    Rule("looks at a count", declared(f"{COUNT}, looks: [3, 8]"), f"{P0}.looks", ("unknown field.", "Remove or rename it."), declared(COUNT)),
     Rule("certain futility", declared(MORE, design="{seeds: 8, futility: 1.0}"), f"{D}.futility",
          ("1.0 is out of range: it must be less than 1.", "Change it."), declared(MORE, design="{seeds: 8, futility: 0.3}")),
     # Levels, units, roles.
