@@ -32,6 +32,12 @@ def asked(bench: Bench, names: Sequence[str]) -> dict[str, Hypothesis]:
     return bench.hypotheses(tuple(dict.fromkeys(names)) or bench.shelf.names("hypotheses"))
 
 
+def tell_left_out(session: Session, left_out: Mapping[str, str]) -> None:
+    """Note each claim that cannot be asked here, with the reason."""
+    for name, why in left_out.items():
+        session.note(f"left out: {name} ({why})")
+
+
 def models(
     session: Session, bench: Bench, named: Sequence[str]
 ) -> tuple[tuple[PlannedBase, ...] | None, list[AdoptedTable]]:

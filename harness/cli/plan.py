@@ -5,10 +5,18 @@ from collections.abc import Mapping, Sequence
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.beside import with_rivals
 from harness.campaign.foreseen import foreseen
 from harness.campaign.outlook import Outlook, outlook
-from harness.cli.campaign import asked
-from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
+from harness.cli.campaign import asked, tell_left_out
+from harness.cli.session import (
+    Session,
+    models_option,
+    no_rivals_option,
+    output_options,
+    pass_session,
+    protocol_option,
+)
 from harness.plan import Difference, PlannedBase, PlannedRun, RunSet, nearest
 from harness.publish.plan import plan_table
 from harness.record.job import JobDirectory, State
@@ -19,19 +27,28 @@ from harness.spec import Hypothesis
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @protocol_option
 @models_option
+@no_rivals_option
 @click.option("--why", metavar="RUN", help="Why this run is needed, and how it differs from the nearest that exists.")
 @output_options
 @pass_session
 def command(
-    session: Session, names: tuple[str, ...], protocol: str | None, models: tuple[str, ...], why: str | None
+    session: Session,
+    names: tuple[str, ...],
+    protocol: str | None,
+    models: tuple[str, ...],
+    no_rivals: bool,
+    why: str | None,
 ) -> int:
-    """Show the runs that the claims NAME need (all claims without one); registers and executes nothing.
+    """Show the runs that the claims NAME and their rivals need (all claims without one), and execute nothing.
 
     Needs no network: a base whose revision is not resolved to a commit yet is planned and marked.
     """
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     bases, planned = (bench.bases(models), bench.planned_bases(models)) if models else (None, None)
     hypotheses = asked(bench, names) if names else _catalogue(session, bench, planned)
+    if names and not no_rivals:
+        hypotheses, left_out = with_rivals(bench, hypotheses, planned)
+        tell_left_out(session, left_out)
     if names:
         bench.check_bases(hypotheses, planned)
     if why is not None:
@@ -45,8 +62,7 @@ def _catalogue(session: Session, bench: Bench, bases: Sequence[PlannedBase] | No
     """Return every claim that the protocol can ask of these bases, or of its own choice; say of the others why not."""
     _ = bench.protocol  # its own mistakes are raised here
     found, left_out = bench.askable(session.shelf.names("hypotheses"), bases)
-    for name, why in left_out.items():
-        session.note(f"left out: {name} ({why})")
+    tell_left_out(session, left_out)
     return found
 
 

@@ -113,6 +113,11 @@ def explore_option(function: F) -> F:
     return click.option("--explore", is_flag=True, help=text)(function)
 
 
+def no_rivals_option(function: F) -> F:
+    """Add --no-rivals."""
+    return click.option("--no-rivals", is_flag=True, help="Leave the rivals of the claims out.")(function)
+
+
 def workers_option(function: F) -> F:
     """Add --workers."""
     text = "Runs at a time (default: cores, or 1 where runs take a GPU)."

@@ -8,12 +8,13 @@ from harness.campaign.bench import Bench
 from harness.campaign.beside import with_rivals
 from harness.campaign.looks import due
 from harness.campaign.verdicts import made_subjects, verdict_on
-from harness.cli.campaign import FAILED, as_shown, asked, execute, pin, shown, tell_failures
+from harness.cli.campaign import FAILED, as_shown, asked, execute, pin, shown, tell_failures, tell_left_out
 from harness.cli.campaign import models as named_models
 from harness.cli.session import (
     Session,
     explore_option,
     models_option,
+    no_rivals_option,
     output_options,
     pass_session,
     protocol_option,
@@ -37,7 +38,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 @models_option
 @workers_option
 @explore_option
-@click.option("--no-rivals", is_flag=True, help="Leave the rivals of the claims out.")
+@no_rivals_option
 @click.option("--no-run", is_flag=True, help="Decide on the runs that exist; execute none.")
 @click.option("--gate", is_flag=True, help="Exit 0 supported, 10 refuted, 11 inconclusive, 12 untested.")
 @output_options
@@ -60,15 +61,15 @@ def command(
     resumes, and a finished one only prints. --models also takes the names of adopted tables (`harness runs import`).
     """
     if bool(names) == every:
-        raise click.UsageError("name the claims to test, or say --all.")
+        both = f"--all takes every claim, {names[0]} among them. Leave one out." if names else ""
+        raise click.UsageError(both or "name the claims to test, or say --all.")
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore, retry=not no_run)
     if not no_run:
         pin(session, bench)
     bases, tables = named_models(session, bench, models)
     claims, left_out = bench.askable(bench.shelf.names("hypotheses"), bases) if every else (asked(bench, names), {})
     hypotheses, rivals_left_out = (claims, {}) if no_rivals else with_rivals(bench, claims, bases)
-    for name, why in (left_out | rivals_left_out).items():
-        session.note(f"left out: {name} ({why})")
+    tell_left_out(session, left_out | rivals_left_out)
     if bases != ():
         bench.check_bases(hypotheses, bases)
     if not no_run and bases != ():
@@ -77,7 +78,8 @@ def command(
     tell_failures(bench.failed)
     found = {name: made_subjects(bench, hypothesis, bases) for name, hypothesis in hypotheses.items()}
     if not any(found.values()) and no_run and not tables:
-        raise click.ClickException("no base has been made yet, so there is nothing to decide. Repeat without --no-run.")
+        absent = f"none of {', '.join(base.name for base in bases)}" if bases else "no base"
+        raise click.ClickException(f"{absent} has been made yet, so nothing is to decide. Repeat without --no-run.")
     verdicts = [
         verdict_on(bench, name, hypothesis, subject)
         for name, hypothesis in hypotheses.items()

@@ -19,6 +19,7 @@ def command(session: Session, names: tuple[str, ...]) -> int:
     stored = list(latest(session.store))
     verdicts = [verdict for verdict in stored if not names or verdict.hypothesis in names]
     if absent := [name for name in names if name not in {verdict.hypothesis for verdict in verdicts}]:
+        session.shelf.path("hypotheses", absent[0])  # one that is not declared is told with those that are
         raise click.ClickException(f"no verdict on {absent[0]} is stored. `harness test {absent[0]}` makes one.")
     said: list[dict[str, Any]] = []
     cards: list[str] = []

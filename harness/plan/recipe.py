@@ -80,8 +80,21 @@ def _steps_per_generation(grpo: Mapping[str, Any]) -> int:
 
 def misfit(cell: Cell, protocol: Protocol) -> str:
     """Return why no run of `cell` can be made under `protocol`; empty where one can."""
-    if cell.checkpoint and not any(cell.checkpoint in base.checkpoints for base in protocol.bases.values()):
-        return f"no base has a checkpoint {cell.checkpoint!r}"
+    points = dict.fromkeys(name for base in protocol.bases.values() for name in base.checkpoints)
+    if cell.checkpoint and cell.checkpoint not in points:
+        return f"no base has a checkpoint {cell.checkpoint!r} (there are: {', '.join(points) or 'none'})"
+    return _unbatched(cell, protocol) or _never_warm(cell, protocol)
+
+
+def _never_warm(cell: Cell, protocol: Protocol) -> str:
+    """Return why a run would end in its warm-up; empty where it does not."""
+    if not cell.warmup_steps or cell.warmup_steps <= (updates := updates_of(cell, protocol)):
+        return ""
+    return f"a warm-up of {cell.warmup_steps} updates is longer than the run, of {updates}"
+
+
+def _unbatched(cell: Cell, protocol: Protocol) -> str:
+    """Return why no run can have the batch of `cell`; empty where one can, or where it is the protocol's."""
     if cell.batch is None:
         return ""
     usual, prompts = completions_per_update(protocol.grpo), prompts_per_update(protocol.grpo) or 1

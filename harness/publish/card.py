@@ -105,7 +105,7 @@ def integrity(verdict: Verdict) -> list[str]:
     lost = verdict.planned_runs - verdict.used_runs - spared
     not_needed = f", {spared} more were planned and not executed" if spared else ""
     lines = [f"{first}; {lost} of {verdict.planned_runs - spared} runs without a result{not_needed}"]
-    lines += [*registered.held, *registered.notes]
+    lines += [*(registered.held if verdict.used_runs else ()), *registered.notes]
     telling = [run for run in verdict.missing if run.reason not in EXPECTED]
     lines += [f"{run.run_id}: {run.reason}" for run in telling[:5]]
     if len(telling) > 5:
@@ -120,7 +120,8 @@ def _prediction(label: str, said: PredictionVerdict) -> Iterator[str]:
     for line in _estimates(said):
         yield from _block("", f"  {line}")
     effects = "".join(f"; {effect.name} {effect.value:.2g}" for effect in said.effect_sizes)
-    yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{effects}")
+    over = f" over {len(said.looks)} looks" if len(said.looks) > 1 else ""
+    yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{over}{effects}")
     yield from (line for text in _terms(said) for line in _block("", f"  {text}"))
     if said.reason not in (Reason.IN_SUPPORT, Reason.IN_REFUTE, Reason.STRADDLES):
         yield from _block("", f"  {said.reason}: {said.detail}")

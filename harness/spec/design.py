@@ -72,6 +72,9 @@ class Tuning(Declared):
         if any(low >= high for low, high in pairwise(self.learning_rate_scales)):
             rule = f"{shown(self.learning_rate_scales)} is not strictly increasing. Sort it and name each once."
             raise FieldError("learning_rate_scales", rule)
+        if self.finalists > len(self.learning_rate_scales):
+            rule = f"{self.finalists} of {len(self.learning_rate_scales)} candidates cannot be left. Name fewer."
+            raise FieldError("finalists", rule)
         return self
 
 

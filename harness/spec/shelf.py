@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.measure import MeasureHead, measure_head
+from harness.spec.messages import nearest
 from harness.spec.protocol import Protocol
 
 Kind = Literal["hypotheses", "runs", "analysis", "paper"]
@@ -60,8 +61,12 @@ class Shelf:
                 if not candidate.resolve().is_relative_to(folder.resolve()):
                     raise DeclarationError([f"{self.shown(candidate)}:1 file: leads out of the project. Copy it in."])
                 return candidate
-        known = ", ".join(self.names(kind)) or "none"
-        raise DeclarationError([f"{name!r} is not declared in {kind}/. Known here: {known}."])
+        known = self.names(kind)
+        meant = nearest(name, known)
+        hint = f" Did you mean {meant}?" if meant else ""
+        raise DeclarationError(
+            [f"{name!r} is not declared in {kind}/.{hint} Known here: {', '.join(known) or 'none'}."]
+        )
 
     def is_own(self, kind: Kind, name: str) -> bool:
         """Return whether the declaration of that name is the project's own, not a shipped one that it merely sees."""

@@ -147,7 +147,9 @@ def test_looks_that_leave_a_region_to_no_outcome_are_refused(made: "Made", looks
             COUNT.replace("auxiliary", "primary").replace("id: lives", "id: too").replace("[16]", "[8]").lstrip("\n")
         )
     made.declare("hypotheses/keeps.yaml", text)
-    with pytest.raises(DeclarationError, match=rf"runs leave the {region} region to no outcome\. Plan more seeds"):
+    with pytest.raises(
+        DeclarationError, match=rf"not even unanimous runs reach the {region} region\. Plan fewer looks"
+    ):
         made.bench().hypotheses(["keeps"])
 
 

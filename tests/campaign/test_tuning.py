@@ -179,6 +179,7 @@ def test_before_its_tuning_a_claim_is_untested(made: "Made") -> None:
             "declared beside tuned",
         ),
         ("[0.1, 0.32, 1.0]", "[0.1, 1.0, 0.32]", "is not strictly increasing"),
+        ("seeds: 2}", "seeds: 2, finalists: 4}", "4 of 3 candidates cannot be left"),
     ],
 )
 def test_mistakes_of_tuning_are_told(made: "Made", old: str, new: str, rule: str) -> None:

@@ -238,6 +238,16 @@ def test_a_finished_test_says_so_and_a_repeated_one_prints_the_same(harness: Cal
     assert "no run executed: every prediction is settled" in first.err
 
 
+def test_plan_shows_what_test_would_run_rivals_included(harness: Call) -> None:
+    def claims(*options: str) -> set[str]:
+        runs = harness("plan", "rank-collapse", "--json", *options).json["runs"]
+        return {reason.split("/")[0] for run in runs for reason in run["needed_by"]}
+
+    assert claims() == {"rank-collapse", "step-size"}
+    assert claims("--no-rivals") == {"rank-collapse"}
+    assert "left out: failure-to-launch" in harness("plan", "rank-collapse").err
+
+
 def test_test_executes_what_is_missing_and_registers_first(harness: Call, made: "Made", acting: Acting) -> None:
     executor = acting(lambda path, _: made.finish(path, 0.5))
     said = harness("test", "live", "--json")
@@ -245,7 +255,7 @@ def test_test_executes_what_is_missing_and_registers_first(harness: Call, made: 
     assert said.json["executed"] == 12
     assert said.json["verdicts"][0]["registered"]["confirmatory"] is True
     assert len(executor.started) == 13
-    assert "runs, look 1 of 3: 6 of 6 done" in said.err and "runs, look 3 of 3: 12 of 12 done" in said.err
+    assert "runs: 12 of 12 done" in said.err
     assert sorted(path.stem for path in (made.store.registrations / "bench").iterdir()) == sorted(
         ["live", *(name for name in Shelf(None, {}).names("hypotheses") if name != NEEDS_A_COLD_BASE)]
     )
@@ -363,7 +373,8 @@ def test_verdict_and_report_say_what_is_stored(harness: Call, made: "Made", verd
     assert harness("verdict", "claim", "--json").json["verdicts"][0]["passed"] is True
     missing = harness("verdict", "other")
     assert missing.code == 2
-    assert "no verdict on other is stored. `harness test other` makes one." in missing.err
+    assert "'other' is not declared in hypotheses/." in missing.err
+    assert "no verdict on live is stored. `harness test live` makes one." in harness("verdict", "live").err
     (path,) = harness("report", "-o", "tables", "--json").json["written"]
     assert Path(path).resolve() == made.root / "tables" / "claim-bench-llama.tex"
     assert r"\begin{table}" in Path(path).read_text()

@@ -87,11 +87,14 @@ def test_a_warm_up_is_one_that_the_schedule_does_not_ignore(made: "Made") -> Non
         ({"batch": 60}, "batch 60 is no multiple of the 8 completions of a prompt"),
         ({"batch": 512}, "batch 512 takes 64 prompts an update, of which 160 are no whole number of updates"),
         ({"batch": 6400, "match": "updates"}, "takes 16000 prompts, and 9000 are not held out"),
+        ({"warmup_steps": 21}, "a warm-up of 21 updates is longer than the run, of 20"),
+        ({"warmup_steps": 6, "batch": 256}, "a warm-up of 6 updates is longer than the run, of 5"),
+        ({"warmup_steps": 20}, ""),
         ({"batch": 256}, ""),
         ({}, ""),
     ],
 )
-def test_a_batch_that_cannot_be_run_is_told(made: "Made", factors: dict[str, Any], why: str) -> None:
+def test_an_arm_that_cannot_be_run_is_told(made: "Made", factors: dict[str, Any], why: str) -> None:
     shared = protocol(made)
     found = misfit(Arm.model_validate({"rank": 8, **factors}).cell(shared.given), shared)
     assert why in found
