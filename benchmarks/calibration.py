@@ -488,8 +488,8 @@ def counts() -> Iterator[Setting]:
         ("mean above, cells differ", {**base, **above, "quantifier": "mean_over_cells"}, (0.2, 0.8), (3, 8)),
     ]
     for what, fields, chances, sizes in rows:
+        truth = (*chances, float(np.mean(chances)))
         for n in sizes:
-            truth = (*chances, float(np.mean(chances)))
             yield Setting(f"collapse, {what}, n={n}", fields, {"seeds": n}, counted(chances), truth)
         for looks in ((5, 10), (5, 9, 14)):
             design = {"seeds": looks[-1], "looks": looks}
