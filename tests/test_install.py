@@ -51,7 +51,7 @@ def test_the_wheel_ships_declarations_and_no_tests(unpacked: Path) -> None:
 def test_outside_any_project_the_shipped_shelf_is_there(unpacked: Path, tmp_path: Path) -> None:
     done = harness(unpacked, tmp_path, "plan", "rank-collapse", "--protocol", "smoke")
     assert done.stderr.splitlines()[0].startswith(str(unpacked))
-    assert done.returncode == 0 and "40 runs in all on 1 bases: 40 new" in done.stdout
+    assert done.returncode == 0 and "140 runs in all on 2 bases: 140 new" in done.stdout
     assert not (tmp_path / ".harness").exists()
 
 
