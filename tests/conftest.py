@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -299,6 +301,26 @@ class Hub:
         """Put one commit of a repository there, and let branches name it."""
         self.files.setdefault(repo, {})[commit] = files
         self.refs.setdefault(repo, {}).update(dict.fromkeys(refs, commit))
+
+    def ask(self, code: str, said: str, home: Path, offline: bool = False) -> Any:
+        """Return what a fresh process prints that takes this server for the Hub, and keeps its copies in `home`.
+
+        The library reads its environment when it is imported.
+        """
+        environment = {
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(home),
+            "HF_HUB_OFFLINE": "1" if offline else "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            "OMP_NUM_THREADS": "1",
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": ":".join(sys.path),
+        }
+        command = [sys.executable, "-c", code, said]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body for a path."""

@@ -3,8 +3,8 @@
 At each look the limits are those of Clopper and Pearson (1934, Biometrika 26:404) at a level of its own; the levels are
 such that all looks together err no more often than one would. Their proportions are those that error-spending leaves
 for normal statistics; their size is as large as exact enumeration allows, over all probabilities, as counts that can
-take few values err less often than they may. So 5 of 5 show more than one half at the first of the looks 5 and 9, one
-exception among 9 at the second, and a single look has the whole of alpha.
+take few values err less often than they may. So at looks after 5 and 10 runs, 5 of 5 show more than one half, or 9 of
+10 do; a single look has the whole of alpha.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def shared_out(alpha: float, sizes: Sequence[int], kind: Spending = "pocock") ->
 
 @lru_cache(maxsize=4096)
 def count_levels(alpha: float, sizes: tuple[int, ...], kind: Spending = "pocock") -> tuple[float, ...]:
-    """Return the one-sided level of each look's limits at which, for any probability, some look errs at most at alpha.
+    """Return the one-sided level of each look's limits at which all looks err at most at alpha, whatever the chance.
 
     Args:
         alpha: One-sided level of all looks together, between 0 and 1.

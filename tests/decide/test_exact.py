@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,6 +58,13 @@ def test_the_mean_over_unlike_cells_shares_alpha_out() -> None:
     assert math.fsum(levels) == pytest.approx(0.05, rel=1e-12)
     assert levels == list(shared_out(0.05, (3, 5, 8)))
     assert all(own > shared for own, shared in zip(count_levels(0.05, (3, 5, 8)), levels, strict=True))
+
+
+@pytest.mark.parametrize("sizes", [*LOOKS, (9, 10), (10, 20, 40)])
+@pytest.mark.parametrize("kind", ["pocock", "obrien_fleming"])
+def test_the_last_look_has_no_less_than_is_shared_out(sizes: tuple[int, ...], kind: Any) -> None:
+    """Who asks whether a region can be reached enumerates only where that much would not do."""
+    assert count_levels(0.05, sizes, kind)[-1] >= shared_out(0.05, sizes)[-1]
 
 
 def test_beyond_a_hundred_runs_alpha_is_shared_out() -> None:

@@ -1,8 +1,6 @@
 """Where published sets are found: in the project and nowhere else, or at one commit on a server of the test's own."""
 
 import json
-import subprocess
-import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,21 +87,9 @@ def sets(hub: "Hub", tmp_path: Path, published: "type[Published]") -> "Hub":
     return hub
 
 
-def found(said: dict[str, Any], url: str, home: Path, offline: bool = False) -> Any:
-    """Ask for a set in a fresh process: the library reads its environment when it is imported."""
-    environment = {
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(home),
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_XET": "1",
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(sys.path),
-    }
-    command = [sys.executable, "-c", ASK, json.dumps({"format": "gsm8k", "split": "train", **said})]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found(said: dict[str, Any], hub: "Hub", home: Path, offline: bool = False) -> Any:
+    """Ask for a set in a fresh process."""
+    return hub.ask(ASK, json.dumps({"format": "gsm8k", "split": "train", **said}), home, offline)
 
 
 @pytest.mark.slow
@@ -111,7 +97,7 @@ def found(said: dict[str, Any], url: str, home: Path, offline: bool = False) -> 
 def test_a_revision_is_resolved_to_its_commit_and_only_the_split_is_had(
     revision: str, commit: str, sets: "Hub", tmp_path: Path
 ) -> None:
-    at, files = found({"revision": revision}, sets.url, tmp_path)
+    at, files = found({"revision": revision}, sets, tmp_path)
     assert at == commit
     assert [fnmatch(file, f"*/snapshots/{commit}/main/train-00000-of-00001.parquet") for file in files] == [True]
     assert not any("gsm8k.py" in path or "/test-" in path for path in sets.asked)
@@ -119,12 +105,12 @@ def test_a_revision_is_resolved_to_its_commit_and_only_the_split_is_had(
 
 @pytest.mark.slow
 def test_without_a_connection_the_copy_is_found_at_its_commit(sets: "Hub", tmp_path: Path) -> None:
-    first = found({"revision": "main"}, sets.url, tmp_path)
+    first = found({"revision": "main"}, sets, tmp_path)
     before = len(sets.asked)
-    assert found({"revision": "main"}, sets.url, tmp_path, offline=True) == first
-    assert found({"revision": COMMIT}, sets.url, tmp_path, offline=True) == first
+    assert found({"revision": "main"}, sets, tmp_path, offline=True) == first
+    assert found({"revision": COMMIT}, sets, tmp_path, offline=True) == first
     assert len(sets.asked) == before
-    assert "no answer from the Hub and no copy in" in found({"revision": "v1"}, sets.url, tmp_path, offline=True)
+    assert "no answer from the Hub and no copy in" in found({"revision": "v1"}, sets, tmp_path, offline=True)
 
 
 @pytest.mark.slow
@@ -141,6 +127,6 @@ def test_without_a_connection_the_copy_is_found_at_its_commit(sets: "Hub", tmp_p
     ],
 )
 def test_a_no_of_the_hub_is_told_in_one_line(said: dict[str, Any], message: str, sets: "Hub", tmp_path: Path) -> None:
-    told = found(said, sets.url, tmp_path)
+    told = found(said, sets, tmp_path)
     assert message in told
     assert "\n" not in told

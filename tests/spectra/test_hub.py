@@ -1,9 +1,6 @@
 """Models by name: the real library against a server of the test's own that speaks the Hub's language; no network."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,30 +43,16 @@ def models(hub: "Hub") -> None:
     hub.put("lab/pickled", COMMIT, {"pytorch_model.bin": b"never read"}, "main")
 
 
-def asked(target: str, url: str, home: Path, offline: bool = False) -> list[object]:
-    """Resolve `target` in a fresh process: the library reads its environment when it is imported."""
-    environment = {
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(home),
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_XET": "1",
-        "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": ":".join(sys.path),
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, target], capture_output=True, text=True, env=environment, cwd=home, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def asked(target: str, hub: "Hub", home: Path, offline: bool = False) -> list[object]:
+    """Resolve `target` in a fresh process."""
+    return hub.ask(ASK, target, home, offline)
 
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: "Hub", tmp_path: Path) -> None:
-    folder, commit, files = asked(REPO, hub.url, tmp_path)
+    folder, commit, files = asked(REPO, hub, tmp_path)
     assert commit == COMMIT
     assert files == ["config.json", "model.safetensors"]
     assert str(folder).endswith(f"models--lab--tiny/snapshots/{COMMIT}")
@@ -78,16 +61,17 @@ def test_a_model_is_read_at_the_commit_of_its_revision_without_its_pickles(hub: 
 
 
 def test_without_a_connection_the_copy_is_found_by_branch_and_by_commit(hub: "Hub", tmp_path: Path) -> None:
-    first = asked(f"{REPO}@main", hub.url, tmp_path)
+    first = asked(f"{REPO}@main", hub, tmp_path)
     before = len(hub.asked)
-    assert asked(f"{REPO}@main", hub.url, tmp_path, offline=True) == first
-    assert asked(f"{REPO}@{COMMIT}", hub.url, tmp_path, offline=True) == first
+    assert asked(f"{REPO}@main", hub, tmp_path, offline=True) == first
+    assert asked(f"{REPO}@{COMMIT}", hub, tmp_path, offline=True) == first
     assert len(hub.asked) == before
-    assert asked(REPO, "http://127.0.0.1:9", tmp_path) == first  # a port where nobody answers
+    hub.url = "http://127.0.0.1:9"  # a port where nobody answers
+    assert asked(REPO, hub, tmp_path) == first
 
 
 def test_a_tag_is_another_commit(hub: "Hub", tmp_path: Path) -> None:
-    assert asked(f"{REPO}@v1", hub.url, tmp_path)[1] == OLDER
+    assert asked(f"{REPO}@v1", hub, tmp_path)[1] == OLDER
 
 
 @pytest.mark.parametrize(
@@ -104,7 +88,7 @@ def test_a_tag_is_another_commit(hub: "Hub", tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_had_is_told_in_a_line(
     hub: "Hub", tmp_path: Path, target: str, offline: bool, told: str
 ) -> None:
-    kind, text = asked(target, hub.url, tmp_path, offline)
+    kind, text = asked(target, hub, tmp_path, offline)
     assert kind == "HubError"
     assert told in str(text)
     assert "\n" not in str(text)
@@ -139,12 +123,12 @@ def test_a_mistyped_path_is_no_model(hub: "Hub", tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^dangling: no such file or folder\. Name one that exists\.$"):
         resolve("dangling", tmp_path)
     (tmp_path / "lab").mkdir()
-    assert asked(f"{REPO}@main", hub.url, tmp_path)[1] == COMMIT
+    assert asked(f"{REPO}@main", hub, tmp_path)[1] == COMMIT
 
 
 def test_an_existing_path_stands_before_a_model_of_its_name(hub: "Hub", tmp_path: Path) -> None:
     (tmp_path / REPO).mkdir(parents=True)
-    assert asked(REPO, hub.url, tmp_path) == [REPO, None, []]
+    assert asked(REPO, hub, tmp_path) == [REPO, None, []]
     assert hub.asked == []
 
 
