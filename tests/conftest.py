@@ -238,6 +238,7 @@ def _run_facts(job_id: str, accuracy: float) -> dict[str, Any]:
         "base_weights_after": "w",
         "first_rollouts": {"sha256": hashlib.sha256(job_id.encode()).hexdigest()},
         "software": SOFTWARE,
+        "trainer": {"config": "GRPOConfig", "declared": {}, "set_by_harness": {"seed": 1}, "library_defaults": {}},
     }
 
 
@@ -452,6 +453,7 @@ def verdict() -> Verdict:
         n_items=500,
         predictions=(prediction,),
         cells=(cell,),
+        runs=(),
         planned_runs=5,
         used_runs=5,
         missing=(),

@@ -17,7 +17,7 @@ from harness.campaign.seeds import seeds_reached
 from harness.campaign.units import units
 from harness.decide import CellSample, Results, at_floor, combined, decide, directions, explored, summary, untested
 from harness.plan import PlannedBase, RunSet, registration_hash
-from harness.record.verdict import SCHEMA, CellSummary, PredictionVerdict, Registered, Tuned, Verdict
+from harness.record.verdict import SCHEMA, CellSummary, JudgedRun, PredictionVerdict, Registered, Tuned, Verdict
 from harness.spec import Hypothesis
 from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 from harness.spec.protocol import prompts_per_update
@@ -80,6 +80,7 @@ def decided(evidence: Evidence) -> Verdict:
         n_items=seen.n_items,
         predictions=tuple(predictions),
         cells=_cells(evidence),
+        runs=tuple(_runs(evidence)),
         planned_runs=planned,
         used_runs=planned - len(missing),
         missing=missing,
@@ -156,6 +157,20 @@ def _cells(evidence: Evidence) -> tuple[CellSummary, ...]:
             said = summary(cell.slug(), sample)
             found.append(said if len(evidence.seen) == 1 else said.model_copy(update={"name": f"{base} {said.name}"}))
     return tuple(found)
+
+
+def _runs(evidence: Evidence) -> Iterator[JudgedRun]:
+    for base, seen in evidence.seen.items():
+        for run in seen.runs:
+            yield JudgedRun(
+                run_id=run.run_id,
+                base=base,
+                cell=run.cell.slug(),
+                seed=run.seed,
+                accuracy=run.values["accuracy"],
+                label=run.label,
+                launched=run.launched,
+            )
 
 
 def _registered(evidence: Evidence) -> Registered:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of a verdict's fields; files of another version are left alone, and what they say is decided again."""
 
 
@@ -142,6 +142,21 @@ class CellSummary(_Record):
     """How many of the collapsed runs had first gained reward in training; None where none is known."""
 
 
+class JudgedRun(_Record):
+    """One run that counts, and what became of it."""
+
+    run_id: str
+    base: str
+    """The base it is of, as the protocol names it, or the adopted table."""
+    cell: str
+    seed: int
+    """Number of its seed, from 0."""
+    accuracy: float
+    label: RunLabel
+    launched: bool | None = None
+    """Whether it ever gained reward in training; None where that is unknown."""
+
+
 class PredictionVerdict(_Record):
     """What one prediction came to."""
 
@@ -248,6 +263,8 @@ class Verdict(_Record):
     predictions: tuple[PredictionVerdict, ...]
     cells: tuple[CellSummary, ...]
     """Every cell of the run set on this base, once."""
+    runs: tuple[JudgedRun, ...]
+    """Every run that it rests on."""
     planned_runs: int
     used_runs: int
     missing: tuple[MissingRun, ...]

@@ -34,16 +34,21 @@ def latest(store: Store, hypothesis: str | None = None) -> list[Verdict]:
 
     Files of another version of the fields are passed over.
     """
-    newest: dict[tuple[str, str, str, bool], tuple[float, Verdict]] = {}
+    return [verdict for _, verdict in newest(store) if hypothesis in (None, verdict.hypothesis)]
+
+
+def newest(store: Store) -> list[tuple[Path, Verdict]]:
+    """Return the files of the verdicts that `latest` returns, each with its verdict, in the same order."""
+    found: dict[tuple[str, str, str, bool], tuple[float, Path, Verdict]] = {}
     for path in sorted(store.verdicts.glob("*/*.json")):
         verdict = _read(path)
         if verdict is None:
             continue
         key = (verdict.hypothesis, verdict.protocol, verdict.base, verdict.registered.explored)
         time = os.stat(path).st_mtime
-        if hypothesis in (None, verdict.hypothesis) and (key not in newest or newest[key][0] <= time):
-            newest[key] = (time, verdict)
-    return [newest[key][1] for key in sorted(newest)]
+        if key not in found or found[key][0] <= time:
+            found[key] = (time, path, verdict)
+    return [found[key][1:] for key in sorted(found)]
 
 
 def text(verdict: Verdict) -> str:

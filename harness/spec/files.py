@@ -55,7 +55,12 @@ def load_protocol(path: Path, shown: str, code_root: Path | None = None) -> Prot
 
 
 def _load(path: Path, name: str, model: type[D], check: Callable[[Mapping[str, Any]], list[Problem]]) -> D:
-    text = parse(_content(path, name))
+    return declared_in(content_of(path, name), name, model, check)
+
+
+def declared_in(content: bytes, name: str, model: type[D], check: Callable[[Mapping[str, Any]], list[Problem]]) -> D:
+    """Return the declaration in YAML text, called `name` in messages; raise DeclarationError with all its mistakes."""
+    text = parse(content)
     found = list(text.problems)
     declared = None
     if text.data is not None or not found:
@@ -66,7 +71,7 @@ def _load(path: Path, name: str, model: type[D], check: Callable[[Mapping[str, A
     return declared
 
 
-def _content(path: Path, name: str) -> bytes:
+def content_of(path: Path, name: str) -> bytes:
     """Return the first bytes of a regular file, one more than are allowed; a pipe or device would never end."""
     try:
         regular = path.is_file() or not path.exists()

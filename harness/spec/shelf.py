@@ -17,8 +17,14 @@ from harness.spec.measure import MeasureHead, measure_head
 from harness.spec.messages import nearest
 from harness.spec.protocol import Protocol
 
-Kind = Literal["hypotheses", "runs", "analysis", "paper"]
-SUFFIX: dict[Kind, str] = {"hypotheses": ".yaml", "runs": ".yaml", "analysis": ".sql", "paper": ".j2"}
+Kind = Literal["hypotheses", "runs", "analysis", "paper", "paper/tables"]
+SUFFIX: dict[Kind, str] = {
+    "hypotheses": ".yaml",
+    "runs": ".yaml",
+    "analysis": ".sql",
+    "paper": ".j2",
+    "paper/tables": ".sql",
+}
 NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 KEYS = {"store", "protocol"}
 
@@ -89,7 +95,7 @@ class Shelf:
         own, ship = self.folders[0], self.folders[-1]
         kinds = SUFFIX.items() if own != ship else ()
         files = (p for kind, suffix in kinds for p in sorted((own / kind).glob(f"*{suffix}")))
-        shipped_of = ((p, ship / p.parent.name / p.name) for p in files)
+        shipped_of = ((p, ship / p.relative_to(own)) for p in files)
         return [p for p, other in shipped_of if other.is_file() and other.read_bytes() != p.read_bytes()]
 
     def shown(self, path: Path) -> str:

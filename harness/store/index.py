@@ -24,6 +24,7 @@ from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
 from harness.spec.canonical import digest
+from harness.store.ledger import LEDGER, take_ledger
 from harness.store.measures import connect, create_views, lock, one_select
 from harness.store.schema import TABLES
 
@@ -94,11 +95,12 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Publis
     try:
         if start is None:
             connection.execute(TABLES)
+            connection.execute(LEDGER)
         present = {row[0] for row in connection.execute("SELECT DISTINCT run_id FROM ingested").fetchall()}
         new = [job for job in _jobs(store) if job.id not in present]
         for job in new:
             _ingest(connection, job)
-        _verdicts(connection, store)
+        take_ledger(connection, store)
         if start is None:
             connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
             lock(connection)
@@ -185,15 +187,8 @@ def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> li
         rollouts.get("sha256"),
         json.dumps(identity),
         json.dumps(facts["software"]),
+        json.dumps(facts["trainer"]),
     ]
-
-
-def _verdicts(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    connection.execute("DELETE FROM verdict")
-    for path in sorted(store.verdicts.glob("*/*.json")):
-        said = json.loads(path.read_text(encoding="utf-8"))
-        values = [said[key] for key in ("hypothesis", "base", "protocol", "inputs", "outcome")]
-        connection.execute("INSERT INTO verdict VALUES (?, ?, ?, ?, ?, ?)", [*values, json.dumps(said)])
 
 
 def _current(store: Store, measures: Sequence[Path]) -> bool:
@@ -224,7 +219,7 @@ def _shas(job: JobDirectory) -> dict[str, str]:
 
 
 def _fingerprint(measures: Sequence[Path]) -> str:
-    return digest([TABLES, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
+    return digest([TABLES, LEDGER, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
 
 
 def _sweep(store: Store) -> None:

@@ -50,6 +50,7 @@ CREATE TABLE run (
     trainable_share DOUBLE, -- trained parameters over those of the base
     base_weights_unchanged BOOLEAN, -- null where nothing is frozen
     first_rollouts_sha256 VARCHAR, identity JSON, software JSON,
+    trainer JSON, -- the arguments of TRL's trainer: declared, set_by_harness and library_defaults
     adapter_sha256 VARCHAR -- of the safetensors file of what was trained; null where none was kept
 );
 -- one row per (run or base, step, split, problem): counts over sampled answers
@@ -60,8 +61,4 @@ CREATE TABLE run (
 {_shard_table("spectrum", SPECTRUM)}
 -- one row per file that the tables above rest on: `result` is result.json, `adapter_model` and `model` are weights
 CREATE TABLE ingested (run_id VARCHAR, kind VARCHAR, sha256 VARCHAR, n_rows BIGINT, PRIMARY KEY (run_id, kind));
--- one row per verdict file
-CREATE TABLE verdict (
-    hypothesis VARCHAR, base VARCHAR, protocol VARCHAR, inputs VARCHAR, outcome VARCHAR, verdict JSON
-);
 """

@@ -82,6 +82,7 @@ def verdict(
             CellSummary(name="grpo-lora-r8", planned=5, n_runs=5, mean=0.571, sd=0.01, labels={**LABELS, "trained": 5}),
             CellSummary(name="grpo-lora-r16", planned=5, n_runs=0, mean=None, sd=None, labels=LABELS),
         ),
+        runs=(),
         planned_runs=10,
         used_runs=10 - missing,
         missing=tuple(MissingRun(run_id=f"run-{i}", cell="grpo-lora-r16", reason="killed") for i in range(missing)),

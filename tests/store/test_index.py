@@ -17,7 +17,7 @@ from harness.plan.runset import planned_run
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
-from harness.record.verdict import Verdict
+from harness.record.verdict import JudgedRun, RunLabel, Verdict
 from harness.record.verdict_files import save
 from harness.spec import Cell
 from harness.spec.shelf import find_shelf
@@ -363,13 +363,33 @@ def test_another_process_can_query_all_the_while(made: "Made", measures: list[Pa
     assert 0 <= last <= 6
 
 
-def test_verdicts_are_in_it_each_once(made: "Made", measures: list[Path], verdict: Verdict) -> None:
+def test_the_verdict_in_force_is_in_it_with_what_it_says(made: "Made", measures: list[Path], verdict: Verdict) -> None:
+    judged = JudgedRun(
+        run_id="r1", base="llama", cell="grpo-lora-r8", seed=0, accuracy=0.5, label=RunLabel.TRAINED, launched=True
+    )
     for inputs in ("a", "b"):
-        save(made.store, verdict.model_copy(update={"inputs": inputs * 64}))
+        save(made.store, verdict.model_copy(update={"inputs": inputs * 64, "runs": (judged,)}))
         refresh(made.store, measures)
-    columns, rows = query(made.store, "SELECT inputs, outcome, verdict->>'$.title' AS title FROM verdict ORDER BY ALL")
-    assert columns == ["inputs", "outcome", "title"]
-    assert rows == [("a" * 64, "supported", "A title"), ("b" * 64, "supported", "A title")]
+    _, rows = query(made.store, "SELECT verdict_id, outcome, verdict->>'$.title' FROM verdict")
+    assert rows == [(f"claim--llama--{'b' * 12}", "supported", "A title")]
+    _, rows = query(made.store, "SELECT id, role, looks, p_support, p_refute FROM prediction")
+    assert rows == [("live", "primary", [5], 0.03125, None)]
+    _, rows = query(made.store, "SELECT prediction, position, name, low, high, n_runs FROM estimate")
+    assert rows == [("live", 1, "P(collapsed) r=8", None, 1 / 3, 5)]
+    _, rows = query(made.store, "SELECT name, planned, labels.trained, labels.collapsed, launched FROM cell")
+    assert rows == [("grpo-lora-r8", 5, 5, None, None)]
+    _, rows = query(made.store, "SELECT run_id, label, accuracy, launched FROM judged")
+    assert rows == [("r1", "trained", 0.5, True)]
+
+
+def test_attempts_and_registrations_are_in_it_as_they_are_now(made: "Made", measures: list[Path]) -> None:
+    made.results(lambda run: 0.5)
+    made.bench().register_shelf()
+    refresh(made.store, measures)
+    _, rows = query(made.store, "SELECT kind, ended, count(*) FROM attempt GROUP BY ALL ORDER BY ALL")
+    assert rows == [("base", "ok", 1), ("run", "ok", 12)]
+    _, rows = query(made.store, "SELECT number, declaration ->> '$.title' FROM registration WHERE hypothesis = 'live'")
+    assert rows == [(1, "Low ranks live")]
 
 
 def test_without_an_index_a_query_says_how_to_make_one(made: "Made") -> None:

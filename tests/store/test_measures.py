@@ -150,6 +150,7 @@ def by_hand(made: "Made", runs: list[PlannedRun]) -> str:
         "base_weights_after": "w",
         "first_rollouts": None,
         "software": {},
+        "trainer": {},
     }
     made.commit(grpo, facts, {"evaluation": EVALUATION, "steps": STEPS, "spectrum": SPECTRUM})
     without = [{name: row[name] for name in ("step", "loss")} for row in STEPS]

@@ -1,0 +1,80 @@
+"""Findings: the verdicts in force with all that a report says beside them, over an index that is up to date.
+
+A chapter is one verdict: the declaration as it stands now, its protocol, its rivals' outcomes on the same base and what
+others reported. Nothing is decided here. A declaration that is gone leaves its verdict, which says what was claimed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.campaign.bench import Bench
+from harness.campaign.beside import Beside, beside
+from harness.record.layout import Store
+from harness.record.verdict import Verdict
+from harness.record.verdict_files import newest
+from harness.spec import DeclarationError, Hypothesis, Protocol
+from harness.spec.shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What a report says of one verdict."""
+
+    verdict_id: str
+    """The verdict's id in the index."""
+    verdict: Verdict
+    hypothesis: Hypothesis | None
+    """As declared now; None where it is declared no more, or can no longer be read."""
+    protocol: Protocol | None
+    beside: Beside
+
+    @property
+    def slug(self) -> str:
+        """A name for files: hypothesis, protocol and base, and whether it is an exploration."""
+        said = self.verdict
+        explored = "-explored" if said.registered.explored else ""
+        return f"{said.hypothesis}-{said.protocol}-{said.base.replace('+', '-')}{explored}"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything that a report is made of."""
+
+    store: Store
+    chapters: tuple[Chapter, ...]
+    undecided: tuple[str, ...]
+    """Hypotheses asked for, or all of the shelf, without a verdict under any protocol reported."""
+
+
+def findings(shelf: Shelf, store: Store, names: Sequence[str] = (), protocol: str | None = None) -> Findings:
+    """Return the findings on the hypotheses `names` (all without one) under a protocol (any where None).
+
+    The index is brought up to date first.
+
+    Raises:
+        DeclarationError: a name that is neither declared nor has a verdict, or a measure that cannot be used.
+        IntegrityError: a committed file is not what was committed.
+    """
+    from harness.store import refresh
+
+    refresh(store, [shelf.path("analysis", name) for name in shelf.names("analysis")])
+    found = [(path.stem, said) for path, said in newest(store) if protocol in (None, said.protocol)]
+    everything = [said for _, said in found]
+    decided = {said.hypothesis for said in everything}
+    for name in names:
+        if name not in decided:
+            shelf.path("hypotheses", name)  # one that is not declared is told with those that are
+    chapters = tuple(
+        _chapter(shelf, store, key, said, everything) for key, said in found if not names or said.hypothesis in names
+    )
+    wanted = names or shelf.names("hypotheses")
+    return Findings(store, chapters, tuple(name for name in wanted if name not in decided))
+
+
+def _chapter(shelf: Shelf, store: Store, key: str, verdict: Verdict, others: Sequence[Verdict]) -> Chapter:
+    bench = Bench(shelf, store, verdict.protocol)
+    try:
+        protocol, hypothesis = bench.protocol, shelf.hypothesis(verdict.hypothesis)
+    except DeclarationError:
+        return Chapter(key, verdict, None, None, Beside())
+    return Chapter(key, verdict, hypothesis, protocol, beside(bench, verdict, others))

@@ -1,0 +1,1 @@
+"""The report: tables, figures and pages made of the index and of the verdicts in force."""
