@@ -18,14 +18,27 @@ from harness.spec.files import DeclarationError, content_of, declared_in
 HEAD = re.compile(rb"\s*/\*(?P<yaml>.*?)\*/(?P<sql>.*)", re.DOTALL)
 
 Written = Literal[
-    "text", "code", "count", "number", "accuracy", "estimate", "unit", "mean", "events", "p", "minutes", "value"
+    "text",
+    "code",
+    "count",
+    "number",
+    "accuracy",
+    "estimate",
+    "unit",
+    "mean",
+    "spread",
+    "events",
+    "p",
+    "minutes",
+    "value",
 ]
 """How a column is written.
 
 text: as it is. code: an id or a name, in fixed width. count: a whole number. number: three significant digits.
 accuracy: a share from 0 to 1, three decimals. estimate: of value, low, high and unit, rounded by its uncertainty.
 unit: of a unit, in words. mean: of mean, standard deviation, runs, problems and whether the runs are of two kinds, with
-a 95 % interval. events: of count and runs, with exact 95 % limits. p: a p value. minutes: of seconds. value: of JSON.
+a 95 % interval. spread: of mean and standard deviation, rounded by it. events: of count and runs, with exact 95 %
+limits. p: a p value. minutes: of seconds.
 """
 
 
@@ -52,6 +65,8 @@ class TableHead(Declared):
     key: Annotated[tuple[str, ...], Field(min_length=1)]
     """Columns of the SELECT that tell a row from all others."""
     columns: Annotated[dict[str, Column], Field(min_length=1)]
+    group: tuple[str, ...] = ()
+    """Printed columns that say once, above the others, what follows rows have in common; the first tells the groups."""
     notes: tuple[str, ...] = ()
 
     def caption_for(self, names: dict[str, str]) -> str:

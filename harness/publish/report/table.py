@@ -4,9 +4,11 @@ Every cell knows its query: the SELECT of its table, the row by its key, and the
 doubts a cell gives `query_of` to `harness db query`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import duckdb
 
@@ -17,6 +19,8 @@ from harness.spec.report_table import Column, ReportTable
 from harness.store import query
 from harness.store.measures import first_line
 from harness.store.schema import literal
+
+_PARAMETER = re.compile(r"\$([a-z]+)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,22 @@ class Table:
         """The printed columns."""
         return tuple(self.declared.head.columns.values())
 
+    def grouped(self) -> list[tuple[str, ...]]:
+        """Return the texts with those of a group's columns said once, in its first row."""
+        names, group = list(self.declared.head.columns), self.declared.head.group
+        once = {names.index(name) for name in group}
+        if not once:
+            return list(self.texts)
+        same = [
+            False,
+            *(above[names.index(group[0])] == row[names.index(group[0])] for above, row in pairwise(self.texts)),
+        ]
+        found: list[tuple[str, ...]] = []
+        for i, row in enumerate(self.texts):
+            spared = {k for k in once if same[i] and row[k] == self.texts[i - 1][k]}
+            found.append(tuple("" if k in spared else text for k, text in enumerate(row)))
+        return found
+
     def key(self, row: int) -> dict[str, Any]:
         """Return what tells a row from all others."""
         return {name: self.values[row][self.selected.index(name)] for name in self.declared.head.key}
@@ -57,47 +77,73 @@ class Table:
         return f"SELECT {read} FROM ({self.sql}) WHERE {where}"
 
 
-def tables(store: Store, declared: Sequence[ReportTable], verdicts: Mapping[str, Mapping[str, str]]) -> list[Table]:
+Rows = Sequence[Mapping[str, Any]]
+FACTS = {
+    "rivals": {"position": "INTEGER", "hypothesis": "VARCHAR", "explains": "VARCHAR"},
+    "reported": {
+        "position": "INTEGER",
+        "setting": "VARCHAR",
+        "value": "DOUBLE",
+        "spread": "DOUBLE",
+        "result": "VARCHAR",
+        "source": "VARCHAR",
+        "cell": "VARCHAR",
+    },
+}
+"""What the SELECT of a table of each verdict may ask of its declaration, as `$rivals` and `$reported`: columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the tables of one verdict are told beside the index."""
+
+    names: Mapping[str, str]
+    """What a caption may name."""
+    facts: Mapping[str, Rows]
+    """Rows of `FACTS`."""
+
+
+def tables(store: Store, declared: Sequence[ReportTable], verdicts: Mapping[str, About]) -> list[Table]:
     """Return every declared table that has rows, in their order, those of a verdict after each other.
 
     Args:
         store: Its index is asked.
         declared: The tables.
-        verdicts: By id of the verdicts to report, what a caption may name of each.
+        verdicts: Those to report, by id.
 
     Raises:
         DeclarationError: a SELECT that cannot be asked, or whose columns are not those that the table prints.
     """
     ordered = sorted(declared, key=lambda table: (table.head.order, table.name))
-    found = [_table(store, each, "", verdicts) for each in ordered if each.head.each == "report"]
-    for verdict in verdicts:
-        found += [_table(store, each, verdict, verdicts) for each in ordered if each.head.each == "verdict"]
+    every = {"verdicts": _sql(list(verdicts)) + "::VARCHAR[]"}
+    found = [_table(store, each, "", NOTHING, every) for each in ordered if each.head.each == "report"]
+    for verdict, about in verdicts.items():
+        given = {"verdict": _sql(verdict), **every}
+        given |= {name: _facts(name, about.facts.get(name, ())) for name in FACTS}
+        found += [_table(store, each, verdict, about, given) for each in ordered if each.head.each == "verdict"]
     return [table for table in found if table.values]
 
 
-def _table(store: Store, declared: ReportTable, verdict: str, verdicts: Mapping[str, Mapping[str, str]]) -> Table:
+NOTHING = About({}, {})
+
+
+def _table(store: Store, declared: ReportTable, verdict: str, about: About, given: Mapping[str, str]) -> Table:
     shown = f"paper/tables/{declared.name}.sql"
-    listed = "[" + ", ".join(_sql(name) for name in verdicts) + "]::VARCHAR[]"
-    sql = declared.sql.replace("$verdicts", listed).replace("$verdict", _sql(verdict))
+    sql = _PARAMETER.sub(lambda found: given.get(found[1], found[0]), declared.sql)
     try:
         selected, rows = query(store, sql)
     except duckdb.Error as error:
         raise DeclarationError([f"{shown}:1 SQL: {first_line(error)} Mend the statement."]) from None
     except ValueError as error:
         raise DeclarationError([f"{shown}:1 SQL: {error}"]) from None
-    head = declared.head
-    wanted = {name: column.of or (name,) for name, column in head.columns.items()}
-    if absent := [name for names in (head.key, *wanted.values()) for name in names if name not in selected]:
-        raise DeclarationError([f"{shown}:1 SQL: gives no column {absent[0]}, which the table names. Select it."])
-    places = {name: [selected.index(of) for of in read] for name, read in wanted.items()}
     printed = [
-        column_texts(column.written, [[row[place] for place in places[name]] for row in rows])
-        for name, column in head.columns.items()
+        column_texts(declared.head.columns[name].written, [[row[place] for place in places] for row in rows])
+        for name, places in _places(declared, selected, shown).items()
     ]
     return Table(
         declared=declared,
         verdict=verdict,
-        caption=head.caption_for(dict(verdicts.get(verdict, {}))),
+        caption=declared.head.caption_for(dict(about.names)),
         selected=tuple(selected),
         values=tuple(rows),
         texts=tuple(zip(*printed, strict=True)),
@@ -105,8 +151,31 @@ def _table(store: Store, declared: ReportTable, verdict: str, verdicts: Mapping[
     )
 
 
+def _places(declared: ReportTable, selected: Sequence[str], shown: str) -> dict[str, list[int]]:
+    """Return, by printed column, where the SELECT gives what it is written from."""
+    head = declared.head
+    wanted = {name: column.of or (name,) for name, column in head.columns.items()}
+    if absent := [name for names in (head.key, *wanted.values()) for name in names if name not in selected]:
+        raise DeclarationError([f"{shown}:1 SQL: gives no column {absent[0]}, which the table names. Select it."])
+    return {name: [selected.index(of) for of in read] for name, read in wanted.items()}
+
+
+def _facts(name: str, rows: Rows) -> str:
+    """Return rows of a declaration as a list of structures of SQL."""
+    columns = FACTS[name]
+    listed = [
+        {"position": i, **{key: row.get(key) for key in columns if key != "position"}} for i, row in enumerate(rows)
+    ]
+    return f"{_sql(listed)}::STRUCT({', '.join(f'{key} {kind}' for key, kind in columns.items())})[]"
+
+
 def _sql(value: Any) -> str:
     """Return a value as SQL writes it."""
     if value is None:
         return "NULL"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_sql, cast('list[Any]', value)))}]"
+    if isinstance(value, dict):
+        said = cast("dict[str, Any]", value)
+        return "{" + ", ".join(f"{literal(key)}: {_sql(of)}" for key, of in said.items()) + "}"
     return literal(value) if isinstance(value, str) else str(value)

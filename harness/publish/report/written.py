@@ -5,7 +5,6 @@ digits; figures of different units in one column are rounded apart. Signs are ty
 nothing is written where there is no value. Limits of counts are exact (Clopper and Pearson 1934, Biometrika 26:404).
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -114,21 +113,6 @@ def _unit(rows: Sequence[Values]) -> list[str]:
     return ["" if unit is None else UNITS.get(unit, str(unit)) for (unit,) in rows]
 
 
-def _value(rows: Sequence[Values]) -> list[str]:
-    """Write values that are kept as JSON: words without quotes, `none` for null."""
-    return [_plain(json.loads(value)) if isinstance(value, str) else "" for (value,) in rows]
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}".replace("-", MINUS)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _estimate(rows: Sequence[Values]) -> list[str]:
     """Write `value [low, high]` of (value, low, high, unit), rounded by the uncertainties of the rows of its unit."""
     units = dict.fromkeys(unit for *_, unit in rows)
@@ -179,6 +163,13 @@ def _around(mean: float | None, half: float | None, decimals: int) -> str:
     return f"{said} [{fixed(low, decimals, zero=False)}, {fixed(high, decimals, zero=False)}]"
 
 
+def _spread(rows: Sequence[Values]) -> list[str]:
+    """Write `mean (sd)` of (mean, sd), rounded by the standard deviations."""
+    decimals = decimals_for([sd for _, sd in rows if sd])
+    texts = (fixed(mean, decimals) + (f" ({fixed(sd, decimals)})" if sd is not None else "") for mean, sd in rows)
+    return list(texts)
+
+
 def _events(rows: Sequence[Values]) -> list[str]:
     """Write `k/n [low, high]` of (count, runs)."""
     return [_of(*row) for row in rows]
@@ -200,8 +191,8 @@ _KINDS: dict[Written, Callable[[Sequence[Values]], list[str]]] = {
     "estimate": _estimate,
     "unit": _unit,
     "mean": _mean,
+    "spread": _spread,
     "events": _events,
     "p": _p,
     "minutes": _minutes,
-    "value": _value,
 }

@@ -1,0 +1,121 @@
+"""All files of a report, made in memory: LaTeX, Markdown, HTML, CSV, and where every printed number comes from."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from harness.campaign.findings import Chapter, Findings
+from harness.publish.card import card
+from harness.publish.report.appendix import appendix
+from harness.publish.report.contents import report_tables
+from harness.publish.report.drawn import Drawn
+from harness.publish.report.emitted import Emitted, Lines
+from harness.publish.report.latex import latex_table
+from harness.publish.report.markdown import escaped, markdown_table
+from harness.publish.report.table import Table
+from harness.publish.report.values import csv_file, csv_table
+from harness.spec.shelf import Shelf
+
+Format = Literal["tex", "md", "html", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+PROVENANCE = "cells.json"
+"""The file that says of every printed cell what it was written from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report before it is written."""
+
+    tables: tuple[Table, ...]
+    files: tuple[Emitted, ...]
+
+
+def report(findings: Findings, shelf: Shelf, formats: Sequence[Format] = FORMATS) -> Report:
+    """Return the report in these formats; raise DeclarationError for a table that cannot be made."""
+    tables = report_tables(findings, shelf)
+    figures: list[Drawn] = []
+    names = _Names(findings)
+    files: list[Emitted] = []
+    if "tex" in formats:
+        files += [latex_table(table, names.of(table, "tex")) for table in tables]
+        files += [Emitted(names.figure(figure, "pdf"), figure.pdf) for figure in figures]
+        paper = shelf.path("paper", "appendix")
+        text = appendix(findings, tables, figures, names.included, paper)
+        files.append(Emitted("appendix.tex", text))
+    if "md" in formats:
+        files.append(_markdown(findings, tables, figures, names))
+    if "csv" in formats:
+        files += [csv_table(table, names.of(table, "csv")) for table in tables]
+        files += [csv_file(figure.columns, figure.rows, names.figure(figure, "csv")) for figure in figures]
+    if "html" in formats or "md" in formats:
+        files += [Emitted(names.figure(figure, "svg"), figure.svg) for figure in figures]
+    files.append(Emitted(PROVENANCE, _provenance(tables, figures)))
+    return Report(tuple(tables), tuple(files))
+
+
+class _Names:
+    """Where tables and figures lie in the report's folder."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._slugs = {chapter.verdict_id: chapter.slug for chapter in findings.chapters}
+
+    def of(self, table: Table, ending: str) -> str:
+        """Return the path of a table."""
+        slug = self._slugs.get(table.verdict)
+        return f"tables/{f'{slug}-' if slug else ''}{table.declared.name}.{ending}"
+
+    def figure(self, figure: Drawn, ending: str) -> str:
+        """Return the path of a figure."""
+        return f"figures/{figure.name}.{ending}"
+
+    def included(self, part: Table | Drawn) -> str:
+        """Return the path of a table or figure as a document includes it."""
+        return self.of(part, "tex") if isinstance(part, Table) else self.figure(part, "pdf")
+
+
+def _markdown(findings: Findings, tables: Sequence[Table], figures: Sequence[Drawn], names: _Names) -> Emitted:
+    lines = Lines()
+    lines.say("# Verdicts", "")
+    if not findings.chapters:
+        lines.say("No verdict is stored.", "")
+    if findings.undecided:
+        lines.say(f"Without a verdict: {', '.join(map(escaped, findings.undecided))}.", "")
+    of_all = [table for table in tables if not table.verdict]
+    for table in of_all[:1]:
+        markdown_table(lines, table, "##")
+    for chapter in findings.chapters:
+        _chapter(lines, chapter, tables, figures, names)
+    for table in of_all[1:]:
+        markdown_table(lines, table, "##")
+    return lines.emitted("report.md", " | ")
+
+
+def _chapter(lines: Lines, chapter: Chapter, tables: Sequence[Table], figures: Sequence[Drawn], names: _Names) -> None:
+    lines.say(f"## {escaped(chapter.verdict.title)}", "")
+    lines.say(*(f"    {line}".rstrip() for line in card(chapter.verdict, chapter.beside).splitlines()), "")
+    for table in tables:
+        if table.verdict == chapter.verdict_id:
+            markdown_table(lines, table, "###")
+    for figure in figures:
+        if figure.verdict_id == chapter.verdict_id:
+            lines.say(f"![{escaped(figure.alt)}]({names.figure(figure, 'svg')})", "", escaped(figure.caption), "")
+
+
+def _provenance(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
+    """Return, by table, the SELECT, the columns that each printed one is written from, and every row by its key."""
+    said = {
+        "tables": {
+            table.name: {
+                "select": table.sql,
+                "columns": {name: list(column.of or (name,)) for name, column in table.declared.head.columns.items()},
+                "rows": [
+                    {"key": table.key(i), "cells": dict(zip(table.declared.head.columns, row, strict=True))}
+                    for i, row in enumerate(table.texts)
+                ],
+            }
+            for table in tables
+        },
+        "figures": {figure.name: {"select": figure.sql, "columns": figure.columns} for figure in figures},
+    }
+    return json.dumps(said, indent=1, ensure_ascii=False, default=str) + "\n"
