@@ -54,6 +54,11 @@ def subject_name(subject: Subject) -> str:
     return "+".join(dict.fromkeys(base.name.partition(AT)[0] for base in subject))
 
 
+def subject_id(subject: Subject) -> str:
+    """Return what identifies a subject: the id of its base, or a hash over those of all."""
+    return subject[0].id if len(subject) == 1 else digest([base.id for base in subject])
+
+
 def runs_of(
     bench: Bench,
     name: str,
@@ -98,7 +103,7 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
             name=name,
             hypothesis=hypothesis,
             subject=subject_name(subject),
-            subject_id=subject[0].id if len(subject) == 1 else digest([base.id for base in subject]),
+            subject_id=subject_id(subject),
             runs=runs,
             bases=subject,
             tuned=tuning.said,

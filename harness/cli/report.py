@@ -1,33 +1,100 @@
 """`harness report`: the verdicts as an appendix, tables, figures and a page, and whether they still follow."""
 
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.session import Session, output_options, pass_session, protocol_option
-from harness.record.atomic import write_bytes
+from harness.record.atomic import IntegrityError, write_bytes
+
+if TYPE_CHECKING:
+    from harness.publish.report.report import Asked, Format, Report
+
+INTEGRITY = 3
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder (.harness/report).")
 @click.option("--format", "formats", metavar="A,B", help="Of tex, md, html, csv, with commas between (all).")
+@click.option("--check", is_flag=True, help="Recompute every number from the run directories; exit 3 on a difference.")
 @protocol_option
 @output_options
 @pass_session
 def command(
-    session: Session, names: tuple[str, ...], output: Path | None, formats: str | None, protocol: str | None
+    session: Session,
+    names: tuple[str, ...],
+    output: Path | None,
+    formats: str | None,
+    check: bool,
+    protocol: str | None,
 ) -> int:
-    """Write what the stored verdicts say: an appendix, its tables and figures, Markdown, a page, and values as CSV."""
-    from harness.campaign.findings import findings
-    from harness.publish.report.report import report
+    """Write what the stored verdicts on NAME (all without one) say, for people to read.
 
+    An appendix in LaTeX with its tables and figures, Markdown, a page for the browser and values as CSV. Nothing is
+    decided or executed. With --check, what was written is compared with what the run directories give.
+    """
     folder = session.directory / output if output else session.store.report
-    made = report(findings(session.shelf, session.store, names, protocol), session.shelf)
+    if check:
+        if names or formats or protocol:
+            rule = "--check compares the report as it was written. Leave names, --format and --protocol out."
+            raise click.UsageError(rule)
+        return _check(session, folder)
+    from harness.campaign.findings import findings
+    from harness.publish.report.report import Asked, report
+
+    asked = Asked(names, protocol, _formats(formats))
+    found = findings(session.shelf, session.store, names, protocol)
+    made = report(found, session.shelf, asked)
+    _write(made, folder)
+    session.emit(
+        {"folder": str(folder), "verdicts": len(found.chapters), "files": [file.path for file in made.files]},
+        _said(made, folder, len(found.chapters), asked),
+    )
+    return 0
+
+
+def _formats(named: str | None) -> "tuple[Format, ...]":
+    from harness.publish.report.report import FORMATS
+
+    asked = [name.strip() for name in named.split(",")] if named is not None else list(FORMATS)
+    if unknown := [name for name in asked if name not in FORMATS]:
+        rule = f"{unknown[0]!r} is none of {', '.join(FORMATS)}. Name some of them, with commas between."
+        raise click.BadParameter(rule, param_hint="--format")
+    return tuple(name for name in FORMATS if name in asked)
+
+
+def _write(made: "Report", folder: Path) -> None:
     for file in made.files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, file.encoded)
-    written = [str(folder / file.path) for file in made.files]
-    session.emit({"written": written}, f"{len(written)} files in {folder}")
-    return 0
+
+
+def _said(made: "Report", folder: Path, verdicts: int, asked: "Asked") -> str:
+    first = {"tex": "appendix.tex", "md": "report.md", "html": "report.html", "csv": "tables/*.csv"}
+    lines = [f"{verdicts or 'no'} verdict{'' if verdicts == 1 else 's'}, {len(made.tables)} tables in {folder}"]
+    lines += [f"  {first[kind]}" for kind in asked.formats]
+    return "\n".join(lines)
+
+
+def _check(session: Session, folder: Path) -> int:
+    from harness.campaign.recomputed import recomputed
+    from harness.publish.report.check import differences
+    from harness.publish.report.report import asked_of, report
+
+    asked = asked_of(folder)
+    if asked is None:
+        raise click.ClickException(f"{folder}: no report here. `harness report` writes one.")
+    session.note("reading every run directory and deciding again")
+    with tempfile.TemporaryDirectory(prefix="harness-check-") as apart:
+        try:
+            again = recomputed(session.shelf, session.store, Path(apart), asked.names, asked.protocol)
+        except IntegrityError as error:
+            raise IntegrityError(f"{error} Until then nothing can be checked.") from None
+        told = [*again.damaged, *again.stale, *differences(report(again.findings, session.shelf, asked), folder)]
+    good = f"every number in {folder} is what the run directories give"
+    session.emit({"folder": str(folder), "differences": told}, "\n".join(told) or good)
+    return INTEGRITY if told else 0

@@ -1,6 +1,6 @@
 """Where things are kept: everything that is not derivable is an append-only file under the store folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -9,6 +9,16 @@ class Store:
     """A store folder, `.harness` by default. The index is derived: deleting it loses nothing."""
 
     root: Path
+    apart: Path | None = None
+    """Where index, verdicts and tunings go instead, so that records are read again and the store is left alone."""
+
+    def made_again_in(self, folder: Path) -> "Store":
+        """Return the same records with all that is made of them in another folder."""
+        return replace(self, apart=folder)
+
+    @property
+    def _made(self) -> Path:
+        return self.apart or self.root
 
     @property
     def bases(self) -> Path:
@@ -28,7 +38,7 @@ class Store:
     @property
     def verdicts(self) -> Path:
         """Verdict files."""
-        return self.root / "verdicts"
+        return self._made / "verdicts"
 
     @property
     def exclusions(self) -> Path:
@@ -38,7 +48,7 @@ class Store:
     @property
     def tunings(self) -> Path:
         """What tuning runs have come to."""
-        return self.root / "tunings"
+        return self._made / "tunings"
 
     @property
     def adopted(self) -> Path:
@@ -68,7 +78,7 @@ class Store:
     @property
     def index(self) -> Path:
         """The DuckDB index of the records."""
-        return self.root / "index.duckdb"
+        return self._made / "index.duckdb"
 
     @property
     def report(self) -> Path:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,10 @@ WEIGHTS = ("adapter_model", "model")
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
 
 
+Damaged = Callable[[str], None]
+"""Is told which file is not what was committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What an index holds after a refresh."""
@@ -60,9 +64,12 @@ def refresh(store: Store, measures: Sequence[Path]) -> Published:
     return _build(store, measures, None)
 
 
-def rebuild(store: Store, measures: Sequence[Path]) -> Published:
-    """Build the index from nothing and publish it; raises what `refresh` raises."""
-    return _build(store, measures, None)
+def rebuild(store: Store, measures: Sequence[Path], damaged: Damaged | None = None) -> Published:
+    """Build the index from nothing and publish it; raises what `refresh` raises.
+
+    With `damaged`, files that are not what was committed are told there and read as they are.
+    """
+    return _build(store, measures, None, damaged)
 
 
 def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -84,10 +91,10 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
         connection.close()
 
 
-def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Published:
+def _build(store: Store, measures: Sequence[Path], start: Path | None, damaged: Damaged | None = None) -> Published:
     _sweep(store)
-    partial = store.root / f".index-{os.getpid()}.duckdb"
-    store.root.mkdir(parents=True, exist_ok=True)
+    partial = store.index.with_name(f".index-{os.getpid()}.duckdb")
+    store.index.parent.mkdir(parents=True, exist_ok=True)
     _discard(partial)
     if start is not None:
         shutil.copyfile(start, partial)
@@ -99,7 +106,7 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None) -> Publis
         present = {row[0] for row in connection.execute("SELECT DISTINCT run_id FROM ingested").fetchall()}
         new = [job for job in _jobs(store) if job.id not in present]
         for job in new:
-            _ingest(connection, job)
+            _ingest(connection, job, damaged)
         take_ledger(connection, store)
         if start is None:
             connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
@@ -119,19 +126,21 @@ def _jobs(store: Store) -> Iterator[JobDirectory]:
             yield JobDirectory(path.parent.parent)
 
 
-def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
+def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory, damaged: Damaged | None) -> None:
     spec, shas = job.spec(), _shas(job)
-    facts = read_json(job.verified("result.json"))
+    facts = read_json(_file(job, "result.json", damaged))
     connection.execute("BEGIN")
     for kind, columns in KINDS.items():
         if f"{kind}.parquet" not in shas:
             continue
-        shard = job.verified(f"{kind}.parquet")
+        shard = _file(job, f"{kind}.parquet", damaged)
         there = {row[0] for row in connection.execute("SELECT name FROM parquet_schema(?)", [str(shard)]).fetchall()}
         listed = ", ".join(f'"{name}"' for name, said in columns.items() if name in there or not said.added)
         sql = f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)"
         try:
             connection.execute(sql, [job.id, str(shard)])
+        except (duckdb.InvalidInputException, duckdb.IOException) as error:
+            raise IntegrityError(f"{shard}: cannot be read ({str(error).splitlines()[0]}). Restore it.") from None
         except duckdb.BinderException:
             told = "its columns are not those of this version, which cannot read it. Move its run or base away."
             raise IntegrityError(f"{shard}: {told}") from None
@@ -149,6 +158,17 @@ def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory) -> None:
             connection.execute("INSERT INTO ingested VALUES (?, ?, ?, 1)", [job.id, trained, row[-1]])
     connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
     connection.execute("COMMIT")
+
+
+def _file(job: JobDirectory, name: str, damaged: Damaged | None) -> Path:
+    """Return a file of a result as it was committed; where damage is told and read, as it is."""
+    try:
+        return job.verified(name)
+    except IntegrityError as error:
+        if damaged is None or not (job.result / name).is_file():
+            raise
+        damaged(str(error))
+        return job.result / name
 
 
 def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
@@ -224,7 +244,7 @@ def _fingerprint(measures: Sequence[Path]) -> str:
 
 def _sweep(store: Store) -> None:
     """Remove what builders that were killed left behind, an hour later so that none at work is disturbed."""
-    for left in store.root.glob(".index-*"):
+    for left in store.index.parent.glob(".index-*"):
         with contextlib.suppress(FileNotFoundError):  # its builder has just finished
             if time.time() - left.stat().st_mtime > LEFT_BEHIND:
                 left.unlink()

@@ -29,4 +29,4 @@ def _about(chapter: Chapter) -> About:
         cell = arm.cell(chapter.protocol.given).slug() if arm and chapter.protocol else None
         reported.append({**each.reported.model_dump(mode="json", exclude={"arm"}), "cell": cell})
     names = {"hypothesis": said.hypothesis, "base": said.base, "protocol": said.protocol}
-    return About(names, {"rivals": rivals, "reported": reported})
+    return About(chapter.slug, names, {"rivals": rivals, "reported": reported})

@@ -39,7 +39,7 @@ def latex_table(table: Table, path: str) -> Emitted:
 
 def label(table: Table) -> str:
     """Return the table's cross-reference key."""
-    return Key(f"tab:{table.name.replace('/', ':')}")
+    return Key(f"tab:{table.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _part(lines: Lines, table: Table, layout: _Layout, rows: tuple[int, int], of
         said = (code(t) if c.written == "code" else escape(t) for t, c in zip(cells, table.columns, strict=True))
         lines.print_row(f"    {' & '.join(said)} \\\\", table, i)
     lines.say(r"    \bottomrule", r"  \end{tabular}")
-    for note in table.declared.head.notes:
+    for note in table.declared.head.notes if last == len(table.texts) else ():
         lines.say("", r"  \smallskip", rf"  \parbox{{\linewidth}}{{\raggedright {escape(note)}}}")
     lines.say(r"\end{table}", "")
 
@@ -105,8 +105,9 @@ def _natural(table: Table, i: int) -> int:
 
 
 def _parts(table: Table, layout: _Layout) -> list[tuple[int, int]]:
-    """Return the rows of each part, first and behind the last, so that none is longer than a page."""
-    heights = (layout.lines(row, table.columns) for row in table.texts)
-    pages = [(total - 1) // PAGE for total in accumulate(heights)]
+    """Return the rows of each part, first and behind the last, about equal, so that none is longer than a page."""
+    heights = [layout.lines(row, table.columns) for row in table.texts]
+    parts = ceil(sum(heights) / PAGE)
+    pages = [(total - 1) * parts // sum(heights) for total in accumulate(heights)]
     cuts = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(pages)) if b > a), len(pages)]
     return list(pairwise(cuts))

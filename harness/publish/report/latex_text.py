@@ -6,6 +6,7 @@ every text compiles and nothing disappears.
 
 import re
 from functools import lru_cache
+from typing import Any
 
 from pylatexenc.latexencode import (  # pyright: ignore[reportMissingTypeStubs] - it ships none
     RULE_DICT,
@@ -41,10 +42,10 @@ def code(value: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _encoder() -> UnicodeToLatexEncoder:
+def _encoder() -> Any:
     return UnicodeToLatexEncoder(
         conversion_rules=[UnicodeToLatexConversionRule(RULE_DICT, OWN), "defaults"],
-        unknown_char_policy=lambda sign: f"[U+{ord(sign):04X}]",
+        unknown_char_policy=_code_point,
         unknown_char_warning=False,
     )
 
@@ -52,4 +53,8 @@ def _encoder() -> UnicodeToLatexEncoder:
 @lru_cache(maxsize=4096)
 def _sign(sign: str) -> str:
     encoded = str(_encoder().unicode_to_latex(sign))
-    return f"[U+{ord(sign):04X}]" if FOREIGN.fullmatch(encoded) or not sign.isprintable() else encoded
+    return _code_point(sign) if FOREIGN.fullmatch(encoded) or not sign.isprintable() else encoded
+
+
+def _code_point(sign: str) -> str:
+    return f"[U+{ord(sign):04X}]"

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from harness.campaign.findings import Chapter, Findings
@@ -15,6 +16,7 @@ from harness.publish.report.latex import latex_table
 from harness.publish.report.markdown import escaped, markdown_table
 from harness.publish.report.table import Table
 from harness.publish.report.values import csv_file, csv_table
+from harness.record.atomic import read_json
 from harness.spec.shelf import Shelf
 
 Format = Literal["tex", "md", "html", "csv"]
@@ -31,11 +33,21 @@ class Report:
     files: tuple[Emitted, ...]
 
 
-def report(findings: Findings, shelf: Shelf, formats: Sequence[Format] = FORMATS) -> Report:
-    """Return the report in these formats; raise DeclarationError for a table that cannot be made."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report was asked to hold; it stands in the report, so that a check makes the same again."""
+
+    names: tuple[str, ...] = ()
+    protocol: str | None = None
+    formats: tuple[Format, ...] = FORMATS
+
+
+def report(findings: Findings, shelf: Shelf, asked: Asked) -> Report:
+    """Return the report; raise DeclarationError for a table that cannot be made."""
+    formats = asked.formats
     tables = report_tables(findings, shelf)
     figures: list[Drawn] = []
-    names = _Names(findings)
+    names = _Names()
     files: list[Emitted] = []
     if "tex" in formats:
         files += [latex_table(table, names.of(table, "tex")) for table in tables]
@@ -50,20 +62,25 @@ def report(findings: Findings, shelf: Shelf, formats: Sequence[Format] = FORMATS
         files += [csv_file(figure.columns, figure.rows, names.figure(figure, "csv")) for figure in figures]
     if "html" in formats or "md" in formats:
         files += [Emitted(names.figure(figure, "svg"), figure.svg) for figure in figures]
-    files.append(Emitted(PROVENANCE, _provenance(tables, figures)))
+    files.append(Emitted(PROVENANCE, _provenance(tables, figures, asked)))
     return Report(tuple(tables), tuple(files))
+
+
+def asked_of(folder: Path) -> Asked | None:
+    """Return what the report in a folder was asked to hold, or None where there is no report."""
+    said = read_json(folder / PROVENANCE)
+    if said is None:
+        return None
+    of = said["asked"]
+    return Asked(tuple(of["names"]), of["protocol"], tuple(of["formats"]))
 
 
 class _Names:
     """Where tables and figures lie in the report's folder."""
 
-    def __init__(self, findings: Findings) -> None:
-        self._slugs = {chapter.verdict_id: chapter.slug for chapter in findings.chapters}
-
     def of(self, table: Table, ending: str) -> str:
         """Return the path of a table."""
-        slug = self._slugs.get(table.verdict)
-        return f"tables/{f'{slug}-' if slug else ''}{table.declared.name}.{ending}"
+        return f"tables/{table.name}.{ending}"
 
     def figure(self, figure: Drawn, ending: str) -> str:
         """Return the path of a figure."""
@@ -102,9 +119,10 @@ def _chapter(lines: Lines, chapter: Chapter, tables: Sequence[Table], figures: S
             lines.say(f"![{escaped(figure.alt)}]({names.figure(figure, 'svg')})", "", escaped(figure.caption), "")
 
 
-def _provenance(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
+def _provenance(tables: Sequence[Table], figures: Sequence[Drawn], asked: Asked) -> str:
     """Return, by table, the SELECT, the columns that each printed one is written from, and every row by its key."""
     said = {
+        "asked": asdict(asked),
         "tables": {
             table.name: {
                 "select": table.sql,

@@ -30,6 +30,8 @@ class Table:
     declared: ReportTable
     verdict: str
     """Id of the verdict that it is about; empty where it is about all."""
+    about: str
+    """What files call that verdict; empty likewise."""
     caption: str
     selected: tuple[str, ...]
     """Columns of the SELECT."""
@@ -42,8 +44,8 @@ class Table:
 
     @property
     def name(self) -> str:
-        """The table's name, with the verdict's before it where it is of one."""
-        return f"{self.verdict}/{self.declared.name}" if self.verdict else self.declared.name
+        """The table's name and its file's stem, with the verdict's before it where it is of one."""
+        return f"{self.about}-{self.declared.name}" if self.about else self.declared.name
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -71,8 +73,9 @@ class Table:
         return {name: self.values[row][self.selected.index(name)] for name in self.declared.head.key}
 
     def query_of(self, row: int, column: str) -> str:
-        """Return the query that gives what a cell was written from."""
-        read = ", ".join(f'"{name}"' for name in self.declared.head.columns[column].of or (column,))
+        """Return the query that gives what a cell was written from; also for a column of the SELECT alone."""
+        printed = self.declared.head.columns.get(column)
+        read = ", ".join(f'"{name}"' for name in (printed.of if printed and printed.of else (column,)))
         where = " AND ".join(f'"{name}" IS NOT DISTINCT FROM {_sql(value)}' for name, value in self.key(row).items())
         return f"SELECT {read} FROM ({self.sql}) WHERE {where}"
 
@@ -97,6 +100,8 @@ FACTS = {
 class About:
     """What the tables of one verdict are told beside the index."""
 
+    slug: str
+    """What files call it."""
     names: Mapping[str, str]
     """What a caption may name."""
     facts: Mapping[str, Rows]
@@ -124,7 +129,7 @@ def tables(store: Store, declared: Sequence[ReportTable], verdicts: Mapping[str,
     return [table for table in found if table.values]
 
 
-NOTHING = About({}, {})
+NOTHING = About("", {}, {})
 
 
 def _table(store: Store, declared: ReportTable, verdict: str, about: About, given: Mapping[str, str]) -> Table:
@@ -143,6 +148,7 @@ def _table(store: Store, declared: ReportTable, verdict: str, about: About, give
     return Table(
         declared=declared,
         verdict=verdict,
+        about=about.slug,
         caption=declared.head.caption_for(dict(about.names)),
         selected=tuple(selected),
         values=tuple(rows),
