@@ -27,4 +27,5 @@ FROM (
     LEFT JOIN base AS o ON o.base_id = r.base_id
 )
 GROUP BY GROUPING SETS ((kind, what), ())
+HAVING count(*) > 0
 ORDER BY GROUPING(what), kind, what

@@ -1,0 +1,147 @@
+"""`harness report` and its check: a difference anywhere is found and named by its cell."""
+
+import re
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.campaign.verdicts import verdict_on
+from harness.plan import PlannedRun
+from harness.record.verdict_files import latest, save
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Said
+    from tests.conftest import Made
+
+Call = Callable[..., "Said"]
+
+
+def scores(run: PlannedRun) -> float:
+    return 0.5 + run.index / 1000
+
+
+@pytest.fixture
+def written(harness: Call, made: "Made") -> Path:
+    """Return the folder of a report on a decided claim."""
+    bench = made.bench()
+    bench.register_shelf()
+    made.results(scores, "live")
+    verdict_on(bench, "live", bench.hypotheses(["live"])["live"], bench.planned_bases(()))
+    assert harness("report", "-q").code == 0
+    return made.store.report
+
+
+def altered(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) >= 1, (file, old)
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_a_report_says_where_it_is(harness: Call, written: Path, made: "Made") -> None:
+    said = harness("report", "-o", "there", "--json").json
+    assert said["folder"] == str(Path("there").absolute()) or Path(said["folder"]).resolve() == made.root / "there"
+    assert said["verdicts"] == 1
+    for file in said["files"]:
+        assert (made.root / "there" / file).is_file()
+    assert {"appendix.tex", "report.md", "report.html", "cells.json"} <= set(said["files"])
+    assert harness("report").out.startswith(f"1 verdict, {len(list((written / 'tables').glob('*.tex')))} tables in ")
+
+
+def test_an_untouched_report_passes_its_check(harness: Call, written: Path) -> None:
+    said = harness("report", "--check")
+    assert (said.code, said.out) == (0, f"every number in {written} is what the run directories give\n")
+
+
+ALTERED = {
+    "tables/live-bench-llama-cells.tex": ("& 6 & 6 & .50", "& 6 & 6 & .51", "row name grpo-lora-r8, Accuracy [95 %]: "),
+    "tables/live-bench-llama-cells.csv": (",6,6,0.5", ",6,7,0.5", "row name grpo-lora-r8, planned: the file says 7, "),
+    "tables/verdicts.tex": (
+        "12 of 12",
+        "12 of 13",
+        "Runs: the file says 12 of 13, the run directories give 12 of 12",
+    ),
+    "report.md": ("| 0/6 ", "| 1/6 ", "Collapsed [95 %]: the file says 1/6"),
+    "appendix.tex": ("collapsed below 0.100", "collapsed below 0.200", "the file says "),
+    "cells.json": ('"0/6 [', '"1/6 [', "the file says "),
+}
+"""By file, what stands there, what is put in its place, and what the check says of it."""
+
+
+def test_every_altered_digit_is_found_and_its_cell_named(harness: Call, written: Path) -> None:
+    for file, (old, new, _) in ALTERED.items():
+        altered(written / file, old, new)
+    said = harness("report", "--check")
+    assert said.code == 3
+    lines = said.out.splitlines()
+    for file, (_, _, told) in ALTERED.items():
+        (line,) = (line for line in lines if line.startswith(file))
+        assert told in line
+    assert len(lines) == len(ALTERED)
+
+
+def test_an_altered_evaluation_row_is_found_and_every_cell_named(harness: Call, written: Path, made: "Made") -> None:
+    (first,) = sorted(made.store.runs.glob("*-r8-*"))[:1]
+    shard = first / "result" / "evaluation.parquet"
+    parquet: Any = import_module("pyarrow.parquet")
+    table = parquet.read_table(shard)
+    rows: dict[str, list[Any]] = table.to_pydict()
+    at = rows["split"].index("evaluation")
+    rows["correct"][at] += 10
+    parquet.write_table(table.from_pydict(rows, schema=table.schema), shard)
+    said = harness("report", "--check")
+    assert said.code == 3
+    assert f"{shard}: changed since it was committed" in said.out
+    cell = (
+        r"tables/live-bench-llama-cells.csv:2 Cells, row name grpo-lora-r8, mean: the file says 0\.50\d+, .* give 0\.50"
+    )
+    assert re.search(cell, said.out)
+    assert harness("report", "--check", "--json").json["differences"]
+    assert len(latest(made.store)) == 1  # the store itself was left alone
+
+
+def test_an_altered_verdict_file_is_found(harness: Call, written: Path, made: "Made") -> None:
+    (verdict,) = latest(made.store)
+    (prediction,) = verdict.predictions
+    (first, *rest) = prediction.estimates
+    moved = prediction.model_copy(update={"estimates": (first.model_copy(update={"high": 0.123}), *rest)})
+    save(made.store, verdict.model_copy(update={"predictions": (moved,)}))
+    assert harness("report").code == 0
+    said = harness("report", "--check")
+    assert said.code == 3
+    assert "row id live, position 1, Estimate [limits]: the file says .00 [.00, .12]" in said.out
+
+
+def test_a_verdict_that_cannot_be_decided_again_is_told(harness: Call, written: Path, made: "Made") -> None:
+    made.declare("hypotheses/live.yaml", made.claim_text.replace("probability: 0.5", "probability: 0.6"))
+    said = harness("report", "--check")
+    assert said.code == 3
+    assert "live on llama (protocol bench): declaration, measures, results or deciding code are not those" in said.out
+
+
+def test_a_missing_file_a_missing_report_and_a_missing_result(harness: Call, written: Path, made: "Made") -> None:
+    (written / "report.md").unlink()
+    assert "report.md: is missing. `harness report` writes it." in harness("report", "--check").out
+    shard = next(made.store.runs.glob("*/result/evaluation.parquet"))
+    shard.unlink()
+    said = harness("report", "--check")
+    assert said.code == 3
+    assert f"{shard}: gone since it was committed" in said.err
+    shutil.rmtree(written)
+    said = harness("report", "--check")
+    assert (said.code, "no report here. `harness report` writes one." in said.err) == (2, True)
+
+
+def test_what_was_asked_is_what_is_checked(harness: Call, written: Path) -> None:
+    assert harness("report", "live", "--format", "csv,tex", "-o", "part").code == 0
+    assert harness("report", "--check", "-o", "part").code == 0
+    assert harness("report", "--check", "live").code == 2
+    assert "'pdf' is none of tex, md, html, csv" in harness("report", "--format", "tex,pdf").err
+
+
+def test_names_are_checked(harness: Call, written: Path) -> None:
+    assert "'lvie' is not declared in hypotheses/. Did you mean live?" in harness("report", "lvie").err
+    assert harness("report", "step-size", "-o", "other").out.startswith("no verdicts, ")
