@@ -5,8 +5,8 @@ doubts a cell gives `query_of` to `harness db query`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -141,20 +141,28 @@ def _table(store: Store, declared: ReportTable, verdict: str, about: About, give
         raise DeclarationError([f"{shown}:1 SQL: {first_line(error)} Mend the statement."]) from None
     except ValueError as error:
         raise DeclarationError([f"{shown}:1 SQL: {error}"]) from None
-    printed = [
-        column_texts(declared.head.columns[name].written, [[row[place] for place in places] for row in rows])
+    printed = {
+        name: column_texts(declared.head.columns[name].written, [[row[place] for place in places] for row in rows])
         for name, places in _places(declared, selected, shown).items()
-    ]
+    }
+    told = {name: texts for name, texts in printed.items() if any(texts)}
     return Table(
-        declared=declared,
+        declared=_of_columns(declared, told),
         verdict=verdict,
         about=about.slug,
         caption=declared.head.caption_for(dict(about.names)),
         selected=tuple(selected),
         values=tuple(rows),
-        texts=tuple(zip(*printed, strict=True)),
+        texts=tuple(zip(*told.values(), strict=True)),
         sql=sql,
     )
+
+
+def _of_columns(declared: ReportTable, told: Collection[str]) -> ReportTable:
+    """Return the table without the columns that no row has anything in."""
+    columns = {name: column for name, column in declared.head.columns.items() if name in told}
+    group = tuple(name for name in declared.head.group if name in told)
+    return replace(declared, head=declared.head.model_copy(update={"columns": columns, "group": group}))
 
 
 def _places(declared: ReportTable, selected: Sequence[str], shown: str) -> dict[str, list[int]]:
