@@ -55,6 +55,10 @@ TUNED = {
 }
 
 
+USED = ("cpu_seconds", "wall_seconds", "peak_bytes", "device", "device_peak_bytes")
+"""What an attempt says that it used."""
+
+
 def _entries(view: str, of: str, listed: str, columns: Mapping[str, Any], keys: str = "verdict_id") -> str:
     """Return the statement of a view with a row for each entry of a JSON list, numbered from 1 in `position`."""
     named = ", ".join(f'entry."{column}"' for column in columns)
@@ -95,7 +99,8 @@ CREATE TABLE registration (
 );
 -- one row per attempt at a run or a base; `ended` says how, null while it has not
 CREATE TABLE attempt (
-    run_id VARCHAR, kind VARCHAR, attempt INTEGER, ended VARCHAR, message VARCHAR, cpu_seconds DOUBLE
+    run_id VARCHAR, kind VARCHAR, attempt INTEGER, ended VARCHAR, message VARCHAR, cpu_seconds DOUBLE,
+    wall_seconds DOUBLE, peak_bytes BIGINT, device VARCHAR, device_peak_bytes BIGINT
 );
 """
 
@@ -139,5 +144,5 @@ def _attempts(store: Store) -> Iterator[list[Any]]:
             for attempt in JobDirectory(path.parent).attempts():
                 end: dict[str, Any] = read_json(attempt / "exit.json") or {}
                 spent: dict[str, Any] = read_json(attempt / "timing.json") or {}
-                said = [end.get("reason"), end.get("message"), spent.get("cpu_seconds")]
+                said = [end.get("reason"), end.get("message"), *(spent.get(name) for name in USED)]
                 yield [path.parent.name, kind, int(attempt.name), *said]

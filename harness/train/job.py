@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import shutil
 import sys
 import time
@@ -45,21 +46,33 @@ def execute(folder: Path, code_root: Path | None = None) -> int:
     if attempt is None:
         return LOST_CLAIM
     _write_output_to(attempt.path / "log.txt")
+    began = time.monotonic()
     try:
         with Heartbeat(attempt) as heartbeat:
             facts, spent = _facts(job, attempt, heartbeat, code_root)
         facts |= recorded_code(job.spec()["identity"])
         write_json(attempt.stage / "result.json", {"job": job.id, **facts, "software": software()})
-        write_json(attempt.path / "timing.json", {**spent, "cpu_seconds": time.process_time()})
+        write_json(attempt.path / "timing.json", {**spent, **_used(began)})
         committed = attempt.commit()
         _remove_stages(job, attempt, committed)
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
+        write_json(attempt.path / "timing.json", _used(began))
         attempt.exit("error", f"{type(error).__name__}: {error}")
         return FAILED
     attempt.exit("ok" if committed else "lost_claim")
     return OK if committed else LOST_CLAIM
+
+
+def _used(began: float) -> dict[str, Any]:
+    """Return what this process has used since it began: seconds, bytes, and the device that it trained on."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    used = {"cpu_seconds": time.process_time(), "wall_seconds": time.monotonic() - began, "peak_bytes": memory}
+    if not torch.cuda.is_initialized():
+        return {**used, "device": "cpu"}
+    return {**used, "device": torch.cuda.get_device_name(), "device_peak_bytes": torch.cuda.max_memory_allocated()}
 
 
 def _remove_stages(job: JobDirectory, attempt: Attempt, committed: bool) -> None:

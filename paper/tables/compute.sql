@@ -1,7 +1,8 @@
 /*
 title: Compute
 caption: >-
-  Processor time of bases and runs, every attempt that said its own; of an attempt that was killed none is known.
+  What bases and runs took, over every attempt that said its own; of an attempt that was killed nothing is known. Wall
+  minutes are summed over runs, several of which may have been at work at once.
 order: 60
 key: [kind, what]
 group: [kind]
@@ -12,11 +13,15 @@ columns:
   attempts: {head: Attempts, written: count}
   lost: {head: Without result, written: count}
   cpu: {head: CPU minutes, written: minutes}
+  wall: {head: Wall minutes, written: minutes}
+  memory: {head: Peak GiB, written: number}
+  device: {head: Device}
 */
 SELECT
     if(GROUPING(what) = 1, 'all', any_value(kind)) AS kind, coalesce(what, '') AS what,
     count(DISTINCT run_id) AS jobs, count(*) AS attempts, count(*) FILTER (ended IS DISTINCT FROM 'ok') AS lost,
-    sum(cpu_seconds) AS cpu
+    sum(cpu_seconds) AS cpu, sum(wall_seconds) AS wall, max(peak_bytes) / 2**30 AS memory,
+    string_agg(DISTINCT device, ', ' ORDER BY device) AS device
 FROM (
     SELECT
         a.*, if(a.kind = 'base', coalesce(b.architecture, 'not made'),

@@ -31,6 +31,7 @@ def failed(job: JobDirectory, status: int) -> tuple[str, str]:
     """Return what a failed job's attempt says and its log."""
     assert status == FAILED
     assert job.state() is State.FAILED
+    assert json.loads((job.attempts()[-1] / "timing.json").read_text())["cpu_seconds"] > 0  # what failed costs too
     assert job.manifest() is None
     end = job.last_exit()
     assert end is not None
@@ -171,6 +172,9 @@ def test_seconds_belong_to_the_attempt(shared) -> None:
     job = shared.run(shared.cell())
     timing = json.loads((job.attempts()[-1] / "timing.json").read_text())
     assert 0 < timing["train_cpu_seconds"] < timing["cpu_seconds"]
+    assert timing["wall_seconds"] > 0
+    assert timing["peak_bytes"] > 100e6  # torch alone
+    assert timing["device"] == "cpu"
     assert "cpu_seconds" not in (job.result / "result.json").read_text()
 
 
