@@ -15,9 +15,10 @@ from harness.record.verdict_files import latest, save
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Said
-    from tests.conftest import Made
+    from tests.conftest import Act, Made, Scripted
 
 Call = Callable[..., "Said"]
+Acting = Callable[["Act"], "Scripted"]
 
 
 def scores(run: PlannedRun) -> float:
@@ -145,3 +146,19 @@ def test_what_was_asked_is_what_is_checked(harness: Call, written: Path) -> None
 def test_names_are_checked(harness: Call, written: Path) -> None:
     assert "'lvie' is not declared in hypotheses/. Did you mean live?" in harness("report", "lvie").err
     assert harness("report", "step-size", "-o", "other").out.startswith("no verdicts, ")
+
+
+def test_tables_of_others_and_explorations_are_reported_and_decided_again(
+    harness: Call, made: "Made", acting: Acting
+) -> None:
+    rows = [f"{rank},{seed},{0.5 + seed / 1000},500,0.4" for rank in (8, 16) for seed in range(6)]
+    (made.root / "theirs.csv").write_text("\n".join(["rank,seed,accuracy,n_items,base_accuracy", *rows]) + "\n")
+    assert harness("runs", "import", "theirs.csv", "--hypothesis", "live").code == 0
+    assert harness("test", "live", "--models", "theirs").code == 0
+    acting(lambda path, _: made.finish(path, 0.4 if path.parent.name == "bases" else 0.5))
+    assert harness("test", "live", "--explore").code == 0
+    said = harness("report", "--json").json
+    assert said["verdicts"] == 2
+    assert {"tables/live-bench-theirs-cells.tex", "tables/live-bench-llama-explored-cells.tex"} <= set(said["files"])
+    assert "an exploration" in (made.store.report / "tables" / "integrity.tex").read_text()
+    assert harness("report", "--check").code == 0

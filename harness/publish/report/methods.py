@@ -65,7 +65,7 @@ def _paragraphs(chapter: Chapter) -> Iterator[str]:
         yield " ".join(_design(hypothesis))
         yield _families(hypothesis)
     else:
-        yield "The hypothesis is declared no more; what is told here is what its verdict holds."
+        yield "The hypothesis is declared no more, or cannot be read here; this is what its verdict holds."
     if verdict.base_accuracy is not None:
         yield _labels(chapter)
     yield _registration(chapter)
