@@ -36,7 +36,7 @@ def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
     yield from _block("claim", verdict.claim)
     yield from _blocks("recipe", verdict.recipe)
-    yield from _blocks("tuned", [_tuned(said) for said in verdict.tuned])
+    yield from _blocks("tuned", [tuned(said) for said in verdict.tuned])
     for role in ("primary", "auxiliary", "exploratory"):
         for i, prediction in enumerate(p for p in verdict.predictions if p.role == role):
             yield from _prediction(role if i == 0 else "", prediction)
@@ -44,14 +44,14 @@ def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     yield from _blocks("context", context(verdict))
     for i, rival in enumerate(beside.rivals):
         yield from _rival("rivals" if i == 0 else "", rival)
-    yield from _blocks("reported", [_reported(said) for said in beside.reported])
+    yield from _blocks("reported", [reported(said) for said in beside.reported])
     yield from _block("reading", verdict.reading)
     yield from _block("stands", beside.stands)
     yield from _blocks("integrity", integrity(verdict))
     yield from _block("not shown", "; ".join(verdict.not_shown) or "nothing declared")
 
 
-def _tuned(said: Tuned) -> str:
+def tuned(said: Tuned) -> str:
     """Return the rate that was chosen for an arm, and the validation accuracies that it was chosen from."""
     most = max(each.runs for each in said.tried)
     tried = ", ".join(
@@ -76,7 +76,7 @@ def _rival(label: str, said: RivalSaid) -> Iterator[str]:
             yield from _block("", f"  {prediction.statement} {prediction.outcome}: {prediction.detail}")
 
 
-def _reported(said: ReportedSaid) -> str:
+def reported(said: ReportedSaid) -> str:
     """Return what others reported, by whom, and what the same cell has here."""
     of = said.reported
     spread = "" if of.spread is None else f" +- {short(of.spread)}"
@@ -87,12 +87,22 @@ def _reported(said: ReportedSaid) -> str:
 
 def context(verdict: Verdict) -> list[str]:
     """Return the base's accuracy, every cell's mean over its runs with what became of them, and what labels mean."""
-    cells = [f"{cell.name} {short(cell.mean)}{_labels(cell)}" for cell in verdict.cells]
-    lines = ["   ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
+    said = cells(verdict)
+    lines = ["   ".join(said[i : i + 3]) for i in range(0, len(said), 3)]
+    return [*landmarks(verdict), *lines]
+
+
+def landmarks(verdict: Verdict) -> list[str]:
+    """Return the base's accuracy and what labels mean, in one sentence; nothing where the base's is unknown."""
     if verdict.base_accuracy is None:
-        return lines
+        return []
     bounds = f"collapsed < {short(verdict.collapsed_below, 3)}, trained > {short(verdict.trained_above, 3)}"
-    return [f"base {short(verdict.base_accuracy)} on {verdict.n_items} held-out problems; {bounds}", *lines]
+    return [f"base {short(verdict.base_accuracy)} on {verdict.n_items} held-out problems; {bounds}"]
+
+
+def cells(verdict: Verdict) -> list[str]:
+    """Return every cell's mean over its runs with what became of them."""
+    return [f"{cell.name} {short(cell.mean)}{_labels(cell)}" for cell in verdict.cells]
 
 
 def integrity(verdict: Verdict) -> list[str]:
@@ -122,12 +132,12 @@ def _prediction(label: str, said: PredictionVerdict) -> Iterator[str]:
     effects = "".join(f"; {effect.name} {effect.value:.2g}" for effect in said.effect_sizes)
     over = f" over {len(said.looks)} looks" if len(said.looks) > 1 else ""
     yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{over}{effects}")
-    yield from (line for text in _terms(said) for line in _block("", f"  {text}"))
+    yield from (line for text in terms(said) for line in _block("", f"  {text}"))
     if said.reason not in (Reason.IN_SUPPORT, Reason.IN_REFUTE, Reason.STRADDLES):
         yield from _block("", f"  {said.reason}: {said.detail}")
 
 
-def _terms(said: PredictionVerdict) -> Iterator[str]:
+def terms(said: PredictionVerdict) -> Iterator[str]:
     """Yield how it was decided: the look, in which way it was refuted, what more runs might do, what it is based on."""
     parts = [f"look {said.look} of {len(said.looks)}, {said.looks[said.look - 1]} runs a cell"]
     parts = parts if len(said.looks) > 1 else []
