@@ -109,7 +109,7 @@ def _environment() -> Environment:
         "terms": terms,
         "width": WIDTH,
     }
-    environment.filters |= {"tuned": tuned, "reported": reported}
+    environment.filters |= {"tuned": tuned, "reported": reported, "sentence": _sentence}
     return environment
 
 
@@ -121,6 +121,11 @@ def _estimate(said: Estimate) -> str:
     """Return an estimate with typographic signs."""
     text = re.sub(r"-(?=[\d.]|inf\b)", MINUS, estimate(said))
     return re.sub(r"\binf\b", "∞", text)
+
+
+def _sentence(text: str) -> str:
+    """Return a clause as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _sections(

@@ -1,4 +1,4 @@
-"""Estimates as small drawings: the interval on a line, over the region that supports its prediction.
+"""Estimates as small drawings: the interval on a line, over the regions that support and refute its prediction.
 
 The regions are those of the declaration as it stands now, and are drawn only where that still asks for what the
 verdict says it needed. All estimates of one unit within a prediction share a scale. What a drawing shows stands beside
@@ -22,6 +22,9 @@ MARGIN = 6.0
 FREE = 0.08
 """Share of the range that is left free on both sides where the scale has no ends of its own."""
 
+MEAN = " mean over "
+"""What names an estimate of counts that is pooled over cells."""
+
 Band = tuple[float, float]
 
 
@@ -43,6 +46,8 @@ class Interval:
     open_low: bool
     """Whether the interval has no lower limit."""
     open_high: bool
+    wide: Band
+    """The interval at the level of refutation."""
     support: Band | None
     refute: tuple[Band, ...]
     zero: float | None
@@ -65,8 +70,7 @@ def _regions(declared: Prediction | None, estimate: Estimate) -> Regions:
         case None:
             return Regions()
         case CollapseProbability():
-            p = declared.probability
-            return Regions((0.0, p) if declared.direction == "below" else (p, 1.0))
+            return _of_counts(declared, estimate)
         case Cliff():
             least = declared.share if estimate.unit == "share" else declared.min_total_drop
             return Regions((least, math.inf))
@@ -86,10 +90,21 @@ def _regions(declared: Prediction | None, estimate: Estimate) -> Regions:
             return Regions((where.support_above, where.support_below), refute)
 
 
+def _of_counts(declared: CollapseProbability, estimate: Estimate) -> Regions:
+    """Return the sides of the probability that this estimate may decide: of a cell, of the mean over cells, or both."""
+    p, one = declared.probability, len(declared.among.named()) == 1
+    below, above = (0.0, p), (p, 1.0)
+    support, refute = (below, above) if declared.direction == "below" else (above, below)
+    each, mean = declared.quantifier == "each_cell", MEAN in estimate.name
+    by_cell = each and declared.refute_by == "any_cell"
+    supports, refutes = one or mean != each, one or mean != by_cell
+    return Regions(support if supports else None, (refute,) if refutes else ())
+
+
 def _scale(unit: str, found: Sequence[tuple[Estimate, Regions]]) -> Band:
     if unit == "probability":
         return 0.0, 1.0
-    ends = [x for e, _ in found for x in (e.value, e.low, e.high) if x is not None]
+    ends = [x for e, _ in found for x in (e.value, e.low, e.high, e.refute_low, e.refute_high) if x is not None]
     ends += [x for _, r in found for band in (r.support, *r.refute) if band for x in band]
     finite = [x for x in ends if math.isfinite(x)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
@@ -112,6 +127,10 @@ def _interval(estimate: Estimate, regions: Regions, scale: Band) -> Interval | N
         high=place(scale[1] if high is None else high),
         open_low=low is None,
         open_high=high is None,
+        wide=(
+            place(scale[0] if estimate.refute_low is None else estimate.refute_low),
+            place(scale[1] if estimate.refute_high is None else estimate.refute_high),
+        ),
         support=None if regions.support is None else (place(regions.support[0]), place(regions.support[1])),
         refute=tuple((place(low), place(high)) for low, high in regions.refute),
         zero=place(0.0) if scale[0] < 0 < scale[1] else None,

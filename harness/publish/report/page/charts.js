@@ -11,15 +11,18 @@ function drawn(name, attributes = {}, ...children) {
 
 function told(value) {
   if (value === null || value === undefined) return "";
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en").replace("-", "\u2212");
   const text = value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6) ? value.toExponential() : String(value);
   return text.replaceAll("-", "\u2212");
 }
 
-// A scale from values to places; logarithmic where asked, its ends widened where they would be one.
-function scale(values, from, to, log) {
+// A scale from values to places; logarithmic where asked, its ends widened where they would be one. Below, a share of
+// the range is left free, unless the least is zero.
+function scale(values, from, to, log, free = 0) {
   const known = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
   let [low, high] = [Math.min(...known), Math.max(...known)];
   if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
+  else if (!log && low !== 0 && free) low -= free * (high - low);
   const by = log ? Math.log10 : (value) => value;
   const place = (value) => from + ((by(value) - by(low)) / (by(high) - by(low))) * (to - from);
   return { place, ticks: log ? logTicks(low, high) : ticks(low, high) };
@@ -50,7 +53,7 @@ function logTicks(low, high) {
 function chart(said, id) {
   const points = said.series.flatMap((each) => each.points);
   const across = scale(points.map(([x]) => x), FRAME.left, FRAME.width - FRAME.right, said.logX);
-  const up = scale(points.map(([, y]) => y), FRAME.height - FRAME.bottom, FRAME.top, said.log);
+  const up = scale(points.map(([, y]) => y), FRAME.height - FRAME.bottom, FRAME.top, said.log, 0.05);
   const svg = drawn("svg", { class: "chart", viewBox: `0 0 ${FRAME.width} ${FRAME.height}`, role: "img", "aria-labelledby": `${id}-title ${id}-desc` });
   svg.append(drawn("title", { id: `${id}-title` }, said.title), drawn("desc", { id: `${id}-desc` }, said.says));
   for (const value of up.ticks) {

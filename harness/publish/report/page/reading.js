@@ -13,7 +13,6 @@ function plain(text) {
 
 function openRun(id) {
   const [report, run] = ["report", "run"].map((name) => document.getElementById(name));
-  if (!report.hidden) reading.scroll = scrollY;
   const back = element("a", { href: reading.before || "#overview" }, "Back to the report");
   back.addEventListener("click", (event) => {
     if (!reading.left) return;
@@ -97,7 +96,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.('a[href^="#run/"]');
-    if (link && !document.getElementById("report").hidden) reading.left = link;
+    if (link && !document.getElementById("report").hidden) [reading.left, reading.scroll] = [link, scrollY];
   });
   printing();
   addEventListener("hashchange", route);

@@ -47,14 +47,14 @@ function facts(all, place, counts) {
   add("Cell", run[1]);
   add("Seed", `number ${run[2]}`);
   add("Base", run[5]);
-  for (const [name, values] of Object.entries(all.facts)) if (values[place] !== null) add(FACT_NAMES[name] ?? name, told(values[place]).toString());
+  for (const [name, values] of Object.entries(all.facts)) if (values[place] !== null) add(FACT_NAMES[name] ?? name, typeof values[place] === "number" ? told(values[place]) : values[place]);
   return list;
 }
 
 function countsTable(counts) {
   const body = element("tbody");
   for (const { verdict, run } of counts) {
-    body.append(element("tr", {}, element("th", { scope: "row" }, element("a", { href: `#${verdict.anchor}` }, verdict.title)), element("td", {}, verdict.whose), element("td", {}, verdict.outcome), element("td", {}, run[3])));
+    body.append(element("tr", {}, element("th", { scope: "row", class: "wraps" }, element("a", { href: `#${verdict.anchor}` }, verdict.title)), element("td", {}, verdict.whose), element("td", {}, verdict.outcome), element("td", {}, run[3])));
   }
   const head = element("tr");
   for (const name of ["Counts for", "Verdict", "Outcome", "Label there"]) head.append(element("th", { scope: "col" }, name));
@@ -129,7 +129,7 @@ function settings(all, place) {
   const said = `Settings in which the runs of this report differ; ${all.common} more are the same for all.`;
   if (!body.rows.length) return [element("h2", {}, "Settings"), element("p", { class: "note" }, said)];
   const head = element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Setting"), element("th", { scope: "col" }, "Value")));
-  const table = element("table", {}, element("caption", {}, element("span", {}, said)), head, body);
+  const table = element("table", { class: "settings" }, element("caption", {}, element("span", {}, said)), head, body);
   return [element("h2", {}, "Settings"), element("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": "Settings" }, table)];
 }
 
