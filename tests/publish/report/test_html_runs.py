@@ -1,0 +1,93 @@
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.campaign.findings import Findings
+from harness.publish.report.html_runs import FACTS, Shared, rounded, run_details, thinned
+from harness.store import refresh
+
+if TYPE_CHECKING:
+    from tests.conftest import Made
+
+
+def ids(found: Findings) -> list[str]:
+    return [run.run_id for run in found.chapters[0].verdict.runs]
+
+
+@pytest.fixture
+def details(found: Findings) -> dict[str, Any]:
+    return run_details(found.store, ids(found))
+
+
+def test_numbers_have_three_digits_and_what_is_none_is_none() -> None:
+    assert [rounded(x) for x in (0.123456, -98765.4, 1e-7, 2.0, 0.0)] == [0.123, -98800, 1e-7, 2, 0]
+    assert [rounded(x) for x in (None, math.nan, math.inf)] == [None, None, None]
+    assert json.dumps(rounded(80.04)) == "80"
+
+
+def test_long_curves_keep_both_ends_and_short_ones_all() -> None:
+    assert thinned(0) == [] and thinned(60) == list(range(60))
+    assert thinned(90, 4) == [0, 30, 59, 89]  # 89/3 = 29.67 and 59.33
+    kept = thinned(1000)
+    assert len(set(kept)) == 60 and kept == sorted(kept) and (kept[0], kept[-1]) == (0, 999)
+
+
+def test_what_is_shared_is_kept_once() -> None:
+    shared = Shared()
+    assert [shared.place(value) for value in ([1, 2], [1], [1, 2], "1")] == [0, 1, 0, 2]
+    assert shared.values == [[1, 2], [1], "1"]
+
+
+def test_curves_are_thinned_and_an_unlogged_one_is_none(found: Findings, details: dict[str, Any]) -> None:
+    assert details["id"] == sorted(ids(found)) and len(details["id"]) == 12
+    assert len(details["updates"]) == 1 and set(details["of"]) == {90}
+    updates = details["updates"][details["at"][0]]
+    assert len(updates) == 60 and (updates[0], updates[-1]) == (1, 90)
+    judged = {run.run_id: run.accuracy for run in found.chapters[0].verdict.runs}
+    for place, run in enumerate(details["id"]):
+        curves = {name: runs[place] for name, runs in details["curves"].items()}
+        assert curves["completion_length"] is None
+        assert curves["loss"] == [float(f"{1 / i:.3g}") for i in updates]
+        assert curves["reward"][-1] == pytest.approx(judged[run])
+        assert curves["entropy"] == [0.5 if i % 2 else None for i in updates]
+
+
+def test_spectra_are_medians_over_modules_relative_to_the_first(details: dict[str, Any]) -> None:
+    assert details["kept"] == [[2, 8, 90]]
+    # Of values that fall by 2 and by 4 in turn, the second are 1/2 and 1/4, the third 1/4 and 1/16.
+    assert details["spectra"]["update"][0] == [[1, 0.375, 0.156]] * 3
+    assert details["spectra"]["null"][0] == [[1, 1, 1]] * 3
+    assert details["layers"] == [[0, 1]]
+    assert details["ranks"]["update"][0] == [[3.5, 4.5]] * 3  # of 3 and 4, and of 4 and 5
+
+
+def test_settings_are_those_in_which_runs_differ(details: dict[str, Any]) -> None:
+    settings = {each["name"]: each for each in details["settings"]}
+    assert set(settings) == {"cell.adapter.rank", "seed"}
+    rank = settings["cell.adapter.rank"]
+    shown = [rank["values"][place] for place in rank["of"]]
+    assert [int(value) for value in shown] == [8 if "-r8-" in run else 16 for run in details["id"]]
+    assert details["common"] > 10
+    assert set(details["facts"]) == set(FACTS) and set(details["facts"]["updates"]) == {20}
+
+
+def test_a_run_without_curves_or_spectra_has_none(made: "Made") -> None:
+    bench = made.bench()
+    planned = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(planned.bases[0])
+    made.run(planned.runs[0], 0.5, {"steps": [{"step": 1, "loss": math.nan}]})
+    made.run(planned.runs[1], 0.5, {"steps": [], "spectrum": []})
+    refresh(made.store, [])
+    found = run_details(made.store, [run.id for run in planned.runs])
+    assert found["id"] == sorted(run.id for run in planned.runs[:2])
+    assert all(runs == [None, None] for runs in found["curves"].values())
+    assert found["kept"] == [[]] and found["spectra"]["update"] == [[], []]
+    json.dumps(found, allow_nan=False)
+
+
+def test_an_index_without_runs_gives_none(made: "Made") -> None:
+    refresh(made.store, [])
+    found = run_details(made.store, ["nobody"])
+    assert found["id"] == [] and found["settings"] == [] and found["updates"] == []
