@@ -1,16 +1,18 @@
 """What the page knows of each run that opens: curves, spectra, what it was set to that others were not, what it is.
 
-Asked in a few statements over all runs, rounded to three significant digits and kept column by column; what many runs
-share (the updates that are shown, values of settings) stands once. Curves are thinned to at most 60 of their updates,
-evenly and with the first and the last, never averaged. Of a spectrum the page has the leading 16 singular values
-relative to the first, each the median over the run's modules, and effective ranks by layer, medians over its modules.
+Asked in a few statements over all runs and kept column by column; what many runs share (the updates that are shown,
+values of settings) stands once. Series of numbers are texts, rounded to three significant digits: `1 .375 6e-5`, with
+nothing between the spaces where there is no value, and steps apart by `;`. Curves are thinned to at most 60 of their
+updates, evenly and with the first and the last, never averaged. Of a spectrum the page has the leading 16 singular
+values relative to the first, each the median over the run's modules, and effective ranks by layer, medians over its
+modules.
 """
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from harness.record.layout import Store
 from harness.store import query
@@ -47,22 +49,31 @@ class Shared:
 def run_details(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
     """Return what the page knows of those of the runs that the index has, as columns in the order of their ids.
 
-    `id` names the runs. `facts` has a list for each of FACTS. `curves` has, for each of CURVES, a list of values for
-    each run (null where the trainer logged none) at the updates `updates[at[run]]`, `of` how many there were. `spectra`
-    and `ranks` have, for each of update and null, for each run, a list for each kept step `kept[kept_at[run]]`: of
-    singular values, and of effective ranks by `layers`. `settings` has names, and for each its values and every run's
-    place among them (null: not set); `common` counts those that are the same for all.
+    `id` names the runs. `facts` has a list for each of FACTS. `curves` has, for each of CURVES, the series of each run
+    (None where the trainer logged none) at the updates `updates[at[run]]`, `of` how many there were. `spectra` and
+    `ranks` have, for each of update and null, of each run the series of every kept step `kept[kept_at[run]]`: singular
+    values, and effective ranks by `layers[layers_at[run]]`. `settings` has names, and for each its values and, at
+    `patterns[of]`, every run's place among them (None: not set); `common` counts those that are the same for all.
     """
     found, columns = _runs(store, run_ids)
     return {"id": found, **columns, **_curves(store, found), **_spectra(store, found)}
 
 
-def rounded(value: float | None) -> float | int | None:
-    """Return a number with three significant digits, whole where it is; None for what is no finite number."""
+def series(values: Iterable[float | None]) -> str:
+    """Return numbers as a text, which is shorter than a list by the signs that numbers can do without."""
+    return " ".join(map(_short, values))
+
+
+def _short(value: float | None) -> str:
     if value is None or not math.isfinite(value):
-        return None
+        return ""
     near = float(f"{value:.{DIGITS}g}")
-    return int(near) if near.is_integer() and abs(near) < 1e15 else near
+    if near.is_integer() and abs(near) < 1e6:
+        return str(int(near))
+    plain = repr(near).replace("0.", ".", 1) if abs(near) < 1 else repr(near)
+    mantissa, _, power = f"{near:.{DIGITS - 1}e}".partition("e")
+    spread = f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+    return min(plain, spread, key=len)
 
 
 def thinned(n: int, most: int = POINTS) -> list[int]:
@@ -74,41 +85,48 @@ def _runs(store: Store, run_ids: Sequence[str]) -> tuple[list[str], dict[str, An
     sql = f"SELECT run_id, identity, trainer, {', '.join(FACTS)} FROM run WHERE {OF} ORDER BY run_id"
     rows = query(store, sql, [list(run_ids)])[1]
     facts = {name: [_fact(row[3 + i]) for row in rows] for i, name in enumerate(FACTS)}
-    return [row[0] for row in rows], {"facts": facts, **_settings([_set(row[1], row[2]) for row in rows])}
+    identities = [dict(_flat("", json.loads(row[1]))) for row in rows]
+    arguments = [_arguments(json.loads(row[2]) if row[2] else {}) for row in rows]
+    return [row[0] for row in rows], {"facts": facts, **_settings(identities, arguments)}
 
 
 def _fact(value: Any) -> Any:
-    return rounded(value) if isinstance(value, float) else value
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and math.isfinite(value) else value
 
 
-def _set(identity: str, trainer: str | None) -> dict[str, str]:
-    """Return what a run was set to, by dotted names: its identity, and the trainer's arguments beside it."""
-    said = dict(_flat("", json.loads(identity)))
-    told: dict[str, Any] = json.loads(trainer) if trainer else {}
-    for part in ("declared", "set_by_harness", "library_defaults"):
-        for name, value in _flat("trainer.", told.get(part) or {}):
-            said.setdefault(name, value)
-    return said
+def _arguments(trainer: dict[str, Any]) -> dict[str, str]:
+    parts = ("declared", "set_by_harness", "library_defaults")
+    return dict(pair for part in parts for pair in _flat("trainer.", trainer.get(part) or {}))
 
 
 def _flat(prefix: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, each in value.items():
         if isinstance(each, dict) and each:
-            yield from _flat(f"{prefix}{name}.", each)
+            yield from _flat(f"{prefix}{name}.", cast("dict[str, Any]", each))
         else:
             yield f"{prefix}{name}", each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
 
 
-def _settings(runs: Sequence[dict[str, str]]) -> dict[str, Any]:
-    """Return the settings in which runs differ."""
-    names = list(dict.fromkeys(name for run in runs for name in run))
-    differing = [name for name in names if len({run.get(name) for run in runs}) > 1]
-    columns: list[dict[str, Any]] = []
+def _settings(identities: Sequence[dict[str, str]], arguments: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """Return the settings in which runs differ: of their identities, then the trainer's arguments beside them.
+
+    An argument that only one of two trainers knows is no difference between runs of the other.
+    """
+    runs = [{**beside, **identity} for identity, beside in zip(identities, arguments, strict=True)]
+    identity = dict.fromkeys(name for run in identities for name in run)
+    beside = dict.fromkeys(name for run in arguments for name in run if name not in identity)
+    differing = [name for name in identity if len({run.get(name) for run in runs}) > 1]
+    differing += [name for name in beside if len({run[name] for run in runs if name in run}) > 1]
+    patterns, columns = Shared(), list[dict[str, Any]]()
     for name in differing:
         values = Shared()
         of = [values.place(run[name]) if name in run else None for run in runs]
-        columns.append({"name": name, "values": values.values, "of": of})
-    return {"settings": columns, "common": len(names) - len(differing)}
+        columns.append({"name": name, "values": values.values, "of": patterns.place(of)})
+    return {
+        "settings": columns,
+        "patterns": patterns.values,
+        "common": len(identity) + len(beside) - len(differing),
+    }
 
 
 def _curves(store: Store, runs: Sequence[str]) -> dict[str, Any]:
@@ -118,13 +136,13 @@ def _curves(store: Store, runs: Sequence[str]) -> dict[str, Any]:
     updates, at, of = Shared(), list[int](), list[int]()
     curves: dict[str, list[Any]] = {name: [] for name in CURVES}
     for run in runs:
-        steps, *series = found.get(run, ([], *([] for _ in CURVES)))
+        steps, *logged = found.get(run, ([], *([] for _ in CURVES)))
         places = thinned(len(steps))
         at.append(updates.place([steps[place] for place in places]))
         of.append(len(steps))
-        for name, values in zip(CURVES, series, strict=True):
-            kept = [rounded(values[place]) for place in places]
-            curves[name].append(kept if any(value is not None for value in kept) else None)
+        for name, values in zip(CURVES, logged, strict=True):
+            kept = series(values[place] for place in places)
+            curves[name].append(kept if kept.strip() else None)
     return {"updates": updates.values, "at": at, "of": of, "curves": curves}
 
 
@@ -152,8 +170,8 @@ def _spectra(store: Store, runs: Sequence[str]) -> dict[str, Any]:
         layers_at.append(layers.place(first))
         for target in TARGETS:
             here, by = spectra.get((run, target), {}), ranks.get((run, target), {})
-            said["spectra"][target].append([_leading(here.get(step, ())) for step in steps])
-            said["ranks"][target].append([_at_layers(by.get(step, ([], [])), first) for step in steps])
+            said["spectra"][target].append(";".join(series(here.get(step, ())).rstrip() for step in steps))
+            said["ranks"][target].append(";".join(_at_layers(by.get(step, ([], [])), first) for step in steps))
     return {"kept": kept.values, "kept_at": kept_at, "layers": layers.values, "layers_at": layers_at, **said}
 
 
@@ -165,14 +183,6 @@ def _by_step(rows: Sequence[tuple[Any, ...]]) -> dict[tuple[str, str], dict[int,
     return found
 
 
-def _leading(values: Sequence[float | None]) -> list[float | int | None]:
-    """Return the leading values without those beyond the last that there is."""
-    kept = [rounded(value) for value in values]
-    while kept and kept[-1] is None:
-        kept.pop()
-    return kept
-
-
-def _at_layers(found: tuple[Any, ...], layers: Sequence[int]) -> list[float | int | None]:
+def _at_layers(found: tuple[Any, ...], layers: Sequence[int]) -> str:
     at = dict(zip(found[0], found[1], strict=True))
-    return [rounded(at.get(layer)) for layer in layers]
+    return series(at.get(layer) for layer in layers)

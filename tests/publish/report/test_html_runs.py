@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.campaign.findings import Findings
-from harness.publish.report.html_runs import FACTS, Shared, rounded, run_details, thinned
+from harness.publish.report.html_runs import FACTS, Shared, run_details, series, thinned
 from harness.store import refresh
 
 if TYPE_CHECKING:
@@ -21,10 +21,18 @@ def details(found: Findings) -> dict[str, Any]:
     return run_details(found.store, ids(found))
 
 
-def test_numbers_have_three_digits_and_what_is_none_is_none() -> None:
-    assert [rounded(x) for x in (0.123456, -98765.4, 1e-7, 2.0, 0.0)] == [0.123, -98800, 1e-7, 2, 0]
-    assert [rounded(x) for x in (None, math.nan, math.inf)] == [None, None, None]
-    assert json.dumps(rounded(80.04)) == "80"
+def numbers(text: str) -> list[float | None]:
+    """Return a series as the page reads it."""
+    return [float(each) if each else None for each in text.split(" ")]
+
+
+def test_numbers_have_three_digits_and_what_is_none_is_empty() -> None:
+    assert series([0.123456, -0.5, -98765.4, 0.00012, 1.5e-7, 2.0, 0.0, 80.04]) == (
+        ".123 -.5 -98800 .00012 1.5e-7 2 0 80"
+    )
+    assert series([1.0, None, math.nan, math.inf]) == "1   "
+    values = [10**-k * 1.2345 for k in range(-9, 9)]
+    assert numbers(series(values)) == [float(f"{value:.3g}") for value in values]
 
 
 def test_long_curves_keep_both_ends_and_short_ones_all() -> None:
@@ -49,28 +57,42 @@ def test_curves_are_thinned_and_an_unlogged_one_is_none(found: Findings, details
     for place, run in enumerate(details["id"]):
         curves = {name: runs[place] for name, runs in details["curves"].items()}
         assert curves["completion_length"] is None
-        assert curves["loss"] == [float(f"{1 / i:.3g}") for i in updates]
-        assert curves["reward"][-1] == pytest.approx(judged[run])
-        assert curves["entropy"] == [0.5 if i % 2 else None for i in updates]
+        assert numbers(curves["loss"]) == [float(f"{1 / i:.3g}") for i in updates]
+        assert numbers(curves["reward"])[-1] == pytest.approx(judged[run])
+        assert numbers(curves["entropy"]) == [0.5 if i % 2 else None for i in updates]
 
 
 def test_spectra_are_medians_over_modules_relative_to_the_first(details: dict[str, Any]) -> None:
     assert details["kept"] == [[2, 8, 90]]
     # Of values that fall by 2 and by 4 in turn, the second are 1/2 and 1/4, the third 1/4 and 1/16.
-    assert details["spectra"]["update"][0] == [[1, 0.375, 0.156]] * 3
-    assert details["spectra"]["null"][0] == [[1, 1, 1]] * 3
+    assert details["spectra"]["update"][0] == ";".join(["1 .375 .156"] * 3)
+    assert details["spectra"]["null"][0] == ";".join(["1 1 1"] * 3)
     assert details["layers"] == [[0, 1]]
-    assert details["ranks"]["update"][0] == [[3.5, 4.5]] * 3  # of 3 and 4, and of 4 and 5
+    assert details["ranks"]["update"][0] == ";".join(["3.5 4.5"] * 3)  # of 3 and 4, and of 4 and 5
 
 
 def test_settings_are_those_in_which_runs_differ(details: dict[str, Any]) -> None:
     settings = {each["name"]: each for each in details["settings"]}
     assert set(settings) == {"cell.adapter.rank", "seed"}
     rank = settings["cell.adapter.rank"]
-    shown = [rank["values"][place] for place in rank["of"]]
+    shown = [rank["values"][place] for place in details["patterns"][rank["of"]]]
     assert [int(value) for value in shown] == [8 if "-r8-" in run else 16 for run in details["id"]]
     assert details["common"] > 10
     assert set(details["facts"]) == set(FACTS) and set(details["facts"]["updates"]) == {20}
+
+
+def test_an_argument_that_one_trainer_alone_knows_is_no_difference(made: "Made") -> None:
+    bench = made.bench()
+    planned = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(planned.bases[0])
+    for run, defaults in zip(planned.runs, ({"beta": 0.0}, {"packing": False}, {"beta": 0.1}), strict=False):
+        made.run(run, 0.5, trainer={"library_defaults": defaults})
+    refresh(made.store, [])
+    found = run_details(made.store, [run.id for run in planned.runs])
+    names = [each["name"] for each in found["settings"]]
+    assert "trainer.beta" in names and "trainer.packing" not in names
+    (beta,) = (each for each in found["settings"] if each["name"] == "trainer.beta")
+    assert sorted(beta["values"]) == ["0.0", "0.1"] and found["patterns"][beta["of"]].count(None) == 1
 
 
 def test_a_run_without_curves_or_spectra_has_none(made: "Made") -> None:
@@ -83,7 +105,7 @@ def test_a_run_without_curves_or_spectra_has_none(made: "Made") -> None:
     found = run_details(made.store, [run.id for run in planned.runs])
     assert found["id"] == sorted(run.id for run in planned.runs[:2])
     assert all(runs == [None, None] for runs in found["curves"].values())
-    assert found["kept"] == [[]] and found["spectra"]["update"] == [[], []]
+    assert found["kept"] == [[]] and found["spectra"]["update"] == ["", ""]
     json.dumps(found, allow_nan=False)
 
 

@@ -9,6 +9,15 @@ function runs() {
   return known;
 }
 
+// Return the numbers of a series; null where there is none.
+function numbers(text) {
+  return text === "" ? [] : text.split(" ").map((each) => (each === "" ? null : Number(each)));
+}
+
+function byStep(text, steps) {
+  return steps.length ? text.split(";").map(numbers) : [];
+}
+
 function quoted(text) {
   return `'${text.replaceAll("'", "''")}'`;
 }
@@ -72,7 +81,8 @@ function curves(all, place, id) {
   const updates = all.updates[all.at[place]];
   const thinned = all.of[place] > updates.length ? `${updates.length} of ${all.of[place]} updates, evenly chosen.` : "";
   return Object.entries(all.curves).filter(([, runs]) => runs[place]).map(([name, runs]) => {
-    const points = updates.map((update, i) => [update, runs[place][i]]);
+    const logged = numbers(runs[place]);
+    const points = updates.map((update, i) => [update, logged[i]]);
     const values = points.map(([, y]) => y).filter((y) => y !== null);
     return {
       title: NAMES[name],
@@ -88,22 +98,23 @@ function curves(all, place, id) {
 function spectra(all, place, id) {
   const kept = all.kept[all.kept_at[place]];
   if (!kept.length) return [];
+  const [values, rank] = [all.spectra, all.ranks].map((of) => Object.fromEntries(["update", "null"].map((target) => [target, byStep(of[target][place], kept)])));
   const series = (of, points) => ["null", "update"].flatMap((target) => kept.map((step, i) => ({
     name: `${target === "null" ? "random, " : ""}update ${step}`,
     key: target === "update" ? `update ${step}` : i === kept.length - 1 ? "random, of the same form and norm" : "",
-    points: points(of[target][place][i]),
+    points: points(of[target][i] ?? []),
     colour: colour(i, kept.length),
     null: target === "null",
   }))).filter((each) => each.points.some(([, y]) => y !== null));
-  const leading = series(all.spectra, (values) => values.map((value, i) => [i + 1, value]));
+  const leading = series(values, (found) => found.map((value, i) => [i + 1, value]));
   const layers = all.layers[all.layers_at[place]];
-  const ranks = series(all.ranks, (values) => values.map((value, i) => [layers[i], value]));
-  const last = (of, target) => of[target][place].at(-1) ?? [];
+  const ranks = series(rank, (found) => found.map((value, i) => [layers[i], value]));
+  const last = (of, target) => of[target].at(-1) ?? [];
   const from = `FROM spectrum WHERE run_id = ${quoted(id)} AND target IN ('update', 'null')`;
   return [
     {
       title: "Leading singular values",
-      says: `Singular values relative to the first, median over modules, after updates ${kept.join(", ")}, beside those of random updates of the same form and norm. At the last, number ${last(all.spectra, "update").length} is ${told(last(all.spectra, "update").at(-1))} of the first; of the random update ${told(last(all.spectra, "null").at(-1))}.`,
+      says: `Singular values relative to the first, median over modules, after updates ${kept.join(", ")}, beside those of random updates of the same form and norm. At the last, number ${last(values, "update").length} is ${told(last(values, "update").at(-1))} of the first; of the random update ${told(last(values, "null").at(-1))}.`,
       x: "index", log: true, whole: true,
       note: "Relative to the first, median over modules. Logarithmic.",
       sql: `SELECT step, target, module, singular_values[1:16] AS leading ${from} ORDER BY step, target, module`,
@@ -111,7 +122,7 @@ function spectra(all, place, id) {
     },
     {
       title: "Effective rank by layer",
-      says: `Effective rank of the update, median over the modules of each layer. After the last kept update: ${layers.map((layer, i) => `${layer < 0 ? "outside the layers" : `layer ${layer}`} ${told(last(all.ranks, "update")[i])}, random ${told(last(all.ranks, "null")[i])}`).join("; ")}.`,
+      says: `Effective rank of the update, median over the modules of each layer. After the last kept update: ${layers.map((layer, i) => `${layer < 0 ? "outside the layers" : `layer ${layer}`} ${told(last(rank, "update")[i])}, random ${told(last(rank, "null")[i])}`).join("; ")}.`,
       x: layers.includes(-1) ? "layer (\u22121: outside the layers)" : "layer", whole: true,
       note: "exp(entropy of \u03c3 / \u03a3\u03c3), median over the modules of a layer.",
       sql: `SELECT step, target, layer, median(effective_rank) AS effective_rank ${from} GROUP BY ALL ORDER BY ALL`,
@@ -123,7 +134,8 @@ function spectra(all, place, id) {
 function settings(all, place) {
   const body = element("tbody");
   for (const { name, values, of } of all.settings) {
-    const text = of[place] === null ? "not set" : values[of[place]];
+    const value = all.patterns[of][place];
+    const text = value === null ? "not set" : values[value];
     body.append(element("tr", {}, element("th", { scope: "row", class: "code" }, name), element("td", { class: "code wraps" }, text)));
   }
   const said = `Settings in which the runs of this report differ; ${all.common} more are the same for all.`;
