@@ -12,6 +12,7 @@ from harness.publish.report.appendix import appendix
 from harness.publish.report.contents import report_tables
 from harness.publish.report.drawn import Drawn
 from harness.publish.report.emitted import Emitted, Lines
+from harness.publish.report.html import page
 from harness.publish.report.latex import latex_table
 from harness.publish.report.markdown import escaped, markdown_table
 from harness.publish.report.table import Table
@@ -60,8 +61,10 @@ def report(findings: Findings, shelf: Shelf, asked: Asked) -> Report:
     if "csv" in formats:
         files += [csv_table(table, names.of(table, "csv")) for table in tables]
         files += [csv_file(figure.columns, figure.rows, names.figure(figure, "csv")) for figure in figures]
-    if "html" in formats or "md" in formats:
+    if "md" in formats:
         files += [Emitted(names.figure(figure, "svg"), figure.svg) for figure in figures]
+    if "html" in formats:
+        files.append(Emitted("report.html", page(findings, tables, figures)))
     files.append(Emitted(PROVENANCE, _provenance(tables, figures, asked)))
     return Report(tuple(tables), tuple(files))
 
