@@ -7,11 +7,14 @@ the tests as fixtures; for annotations, import them from `tests.conftest` under 
 import hashlib
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -74,6 +77,8 @@ predictions:
 """Twelve runs on a base: no collapse in 6 at either rank supports it (at one half the chance is 1/64 = .016), all of
 twelve refutes it, which is about the mean over the ranks."""
 
+TOLD_OF_TERMINALS = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TTY_INTERACTIVE"}
+"""Variables that the terminal of a test does not inherit."""
 SOFTWARE = dict.fromkeys(("torch", "transformers", "trl", "peft"), "1.0")
 UPDATES = 20
 PROBLEMS, SAMPLES = 10, 100
@@ -540,3 +545,25 @@ class Published:
 def published() -> type[Published]:
     """Return the class that writes published sets in miniature."""
     return Published
+
+
+@pytest.fixture(scope="session")
+def terminal() -> Callable[..., str]:
+    """Return a function that runs a command on a terminal of so many columns and returns all that came there."""
+
+    def run(command: Sequence[str], columns: int = 80, cwd: Path | None = None, **variables: str) -> str:
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        known = {name: value for name, value in os.environ.items() if name not in TOLD_OF_TERMINALS}
+        environment = {**known, "PYTHONPATH": ":".join(sys.path), "TERM": "xterm-256color", **variables}
+        asked = subprocess.Popen(command, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # which is how Linux tells that the other side has closed
+            while part := os.read(ours, 65536):
+                said += part
+        asked.wait()
+        os.close(ours)
+        return said.decode().replace("\r\n", "\n")
+
+    return run

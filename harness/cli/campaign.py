@@ -71,7 +71,9 @@ def as_shown(verdict: Verdict) -> dict[str, Any]:
     return {**as_json(verdict), "passed": verdict.passed}
 
 
-def shown(bench: Bench, claims: Sequence[Verdict], verdicts: Sequence[Verdict]) -> tuple[list[dict[str, Any]], str]:
+def shown(
+    bench: Bench, claims: Sequence[Verdict], verdicts: Sequence[Verdict], width: int
+) -> tuple[list[dict[str, Any]], str]:
     """Return the claims' verdicts as --json prints them and as cards, each beside its rivals' among `verdicts`."""
     said: list[dict[str, Any]] = []
     cards: list[str] = []
@@ -80,7 +82,7 @@ def shown(bench: Bench, claims: Sequence[Verdict], verdicts: Sequence[Verdict]) 
         rivals = {rival.rival.hypothesis: rival.outcome and str(rival.outcome) for rival in others.rivals}
         reported = [{**one.reported.model_dump(mode="json"), "here": one.here} for one in others.reported]
         said.append({**as_shown(verdict), "rivals": rivals, "stands": others.stands, "reported": reported})
-        cards.append(card(verdict, others))
+        cards.append(card(verdict, others, width))
     return said, "\n\n".join(cards)
 
 

@@ -22,7 +22,7 @@ def command() -> None:
 @pass_session
 def path(session: Session) -> int:
     """Print where the index is."""
-    session.emit({"path": str(session.store.index)}, str(session.store.index))
+    session.emit({"path": str(session.store.index)}, str(session.store.index), as_is=True)
     return 0
 
 
@@ -47,7 +47,7 @@ def query(session: Session, sql: str) -> int:
     writer.writerow(columns)
     writer.writerows(rows)
     said = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
-    session.emit(said, text.getvalue().rstrip("\n"))
+    session.emit(said, text.getvalue().rstrip("\n"), as_is=True)
     return 0
 
 

@@ -70,7 +70,9 @@ def command(
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     hypothesis = bench.hypotheses([name])[name]
     _check(hypothesis, vary, target)
-    task = _Task(bench, name, hypothesis, expected(bench, hypothesis), estimands(bench, hypothesis), sims, seed)
+    task = _Task(
+        bench, name, hypothesis, expected(bench, hypothesis), estimands(bench, hypothesis), sims, seed, session.width
+    )
     watch = _watch(session)
     value, text = _by_value(task, vary, watch) if vary else _in_worlds(task, target, watch)
     head = f"{name}  protocol {bench.protocol_name}  {hypothesis.design.seeds} seeds a cell  {sims} simulations a world"
@@ -101,6 +103,8 @@ class _Task:
     estimands: Any
     sims: int
     seed: int
+    width: int
+    """Columns of its tables."""
 
 
 def _in_worlds(task: _Task, target: float | None, watch: "Watch") -> tuple[dict[str, Any], str]:
@@ -119,7 +123,7 @@ def _in_worlds(task: _Task, target: float | None, watch: "Watch") -> tuple[dict[
         power = sought.found.power.value if sought.found else None
         search = {"target": sought.target, "seeds": sought.found.seeds if sought.found else None, "power": power}
     value = {"worlds": [as_json(said) for said in found], "search": search, "reading": lines}
-    return value, "\n\n".join([tables(found), "\n".join(lines)])
+    return value, "\n\n".join([tables(found, task.width), "\n".join(lines)])
 
 
 def _by_value(task: _Task, vary: Varied, watch: "Watch") -> tuple[dict[str, Any], str]:
@@ -137,7 +141,11 @@ def _by_value(task: _Task, vary: Varied, watch: "Watch") -> tuple[dict[str, Any]
         said = None if wrong else _diagnosis(task, task.world, hypothesis, 0, watch)
         rows.append({what: number, "unreachable": wrong, "diagnosis": as_json(said) if said else None})
         title = f"{what} {number:g}, {task.world.name} world"
-        parts.append(world(said, title=title) if said else "\n".join([f"{title}: cannot be decided", *_listed(wrong)]))
+        parts.append(
+            world(said, task.width, title=title)
+            if said
+            else "\n".join([f"{title}: cannot be decided", *_listed(wrong)])
+        )
     return {"varied": what, "values": rows}, "\n\n".join(parts)
 
 

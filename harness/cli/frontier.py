@@ -143,7 +143,7 @@ def command(
         draw(found, session.directory / figure)
         session.note(f"{figure}: drawn")
     tell_failures(bench.failed)
-    session.emit(_json(found, groups), frontier_table(found, groups))
+    session.emit(_json(found, groups), frontier_table(found, groups, session.width))
     return FAILED if bench.failed else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
+from harness.cli.mistakes import told
 from harness.cli.session import Session, output_options
 
 COMMANDS = {
@@ -51,6 +52,14 @@ class _Commands(click.Group):
             return None
         return importlib.import_module(f"harness.cli.{cmd_name}").command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -82,7 +91,7 @@ def status(arguments: list[str] | None = None) -> int:
     try:
         return _status(arguments)
     except click.ClickException as error:
-        error.show()
+        click.echo(told(error), err=True)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command goes on from here", err=True)

@@ -9,6 +9,7 @@ from harness.campaign.beside import with_rivals
 from harness.campaign.foreseen import foreseen
 from harness.campaign.outlook import Outlook, outlook
 from harness.cli.campaign import asked, tell_left_out
+from harness.cli.mistakes import meant, nearest_run
 from harness.cli.session import (
     Session,
     models_option,
@@ -54,7 +55,7 @@ def command(
     if why is not None:
         return _why(session, bench, foreseen(bench, hypotheses, bases), why)
     found = outlook(bench, hypotheses, bases)
-    session.emit(_said(bench, found), plan_table(found))
+    session.emit(_said(bench, found), plan_table(found, session.width))
     return 0
 
 
@@ -108,7 +109,8 @@ def _why(session: Session, bench: Bench, runs: RunSet, why: str) -> int:
     planned = [run for run in runs.runs if run.id.startswith(why) or run.id.endswith(why)]
     if len(planned) != 1:
         told = "no planned run" if not planned else f"{len(planned)} planned runs"
-        raise click.ClickException(f"{told} of this name: {why}. `harness plan --json` lists them all.")
+        hint = "" if planned else meant(nearest_run(why, (run.id for run in runs.runs)))
+        raise click.ClickException(f"{told} of this name: {why}.{hint} `harness plan --json` lists them all.")
     run = planned[0]
     existing = (JobDirectory(path) for path in sorted(bench.store.runs.glob("*")))
     committed = [(job.id, job.spec()["identity"]) for job in existing if job.state() is State.COMMITTED]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import models as named_models
+from harness.cli.mistakes import meant, nearest_run
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import own_bases
 from harness.record.atomic import read_json
@@ -133,7 +134,8 @@ def _found(store: Store, run: str) -> JobDirectory:
     exact = [job for job in named if job.id == run]
     if len(exact or named) != 1:
         told = f"{len(named)} runs have" if named else "no run has"
-        raise click.ClickException(f"{told} this name: {run}. `harness runs list` shows them all.")
+        hint = "" if named else meant(nearest_run(run, (job.id for job in _jobs(store))))
+        raise click.ClickException(f"{told} this name: {run}.{hint} `harness runs list` shows them all.")
     return (exact or named)[0]
 
 

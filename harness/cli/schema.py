@@ -21,5 +21,5 @@ def command(session: Session, kind: str) -> int:
     language server: `# yaml-language-server: $schema=hypothesis.json` as the first line of a file.
     """
     schema = KINDS[kind].model_json_schema()
-    session.emit(schema, json.dumps(schema, indent=1))
+    session.emit(schema, json.dumps(schema, indent=1), as_is=True)
     return 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from harness.publish.width import folded, width_in
 
 if TYPE_CHECKING:
     from harness.record.layout import Store
@@ -57,8 +60,23 @@ class Session:
         """Return the protocol's name: the option, else the project's setting, else `tiny`."""
         return chosen or self.shelf.settings.get("protocol", "tiny")
 
-    def emit(self, value: Any, text: str) -> None:
-        """Print the result: `value` as JSON with --json, else `text`."""
+    @property
+    def room(self) -> int | None:
+        """Columns for the result, by COLUMNS or the terminal; None where neither says."""
+        return shutil.get_terminal_size((0, 0)).columns or None
+
+    @property
+    def width(self) -> int:
+        """The width of what is laid out."""
+        return width_in(self.room)
+
+    def emit(self, value: Any, text: str, *, as_is: bool = False) -> None:
+        """Print the result: `value` as JSON with --json, else `text`, folded where the room is known.
+
+        Text `as_is` is meant for other programs, and is not.
+        """
+        if not self.json and not as_is and self.room is not None:
+            text = folded(text, self.width)
         try:
             click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) if self.json else text)
         except BrokenPipeError:  # whoever read us has left, as `head` does; the exit code still tells the outcome

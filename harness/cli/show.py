@@ -6,9 +6,11 @@ from typing import Any, cast
 import click
 from pydantic import BaseModel
 
+from harness.cli.mistakes import meant
 from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError, Protocol
 from harness.spec.declared import Declared
+from harness.spec.messages import nearest
 from harness.spec.trainer import TRAINERS, trainer_fields
 
 
@@ -24,8 +26,10 @@ def command(session: Session, name: str) -> int:
     elif name in shelf.names("runs"):
         declared = shelf.protocol(name)
     else:
-        known = ", ".join([*shelf.names("hypotheses"), *shelf.names("runs")])
-        raise DeclarationError([f"{name!r} is neither a hypothesis nor a protocol here. Known: {known}."])
+        known = [*shelf.names("hypotheses"), *shelf.names("runs")]
+        hint = meant(nearest(name, known))
+        rule = f"{name!r} is neither a hypothesis nor a protocol here.{hint} Known: {', '.join(known)}."
+        raise DeclarationError([rule])
     lines = list(_shown(declared))
     if isinstance(declared, Protocol):
         for key, config in TRAINERS.items():

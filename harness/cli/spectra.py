@@ -4,7 +4,6 @@ Heavy libraries are loaded here, and only when the command runs.
 """
 
 import os
-import shutil
 import sys
 import time
 import warnings
@@ -16,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.main import MACHINE, OK
+from harness.cli.mistakes import meant, nearest_run
 from harness.cli.outputs import Output, outputs
 from harness.cli.session import Session, output_options, pass_session
+from harness.publish.terminal import drawn_over
+from harness.publish.width import WIDTH
 from harness.record.job import JobDirectory, State
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def command(
     notes = list(_notes(found, rows))
     for note in notes:
         click.echo(note, err=True)
-    session.emit({**about, "notes": notes, "matrices": rows}, "\n".join(_lines(about, rows)))
+    session.emit({**about, "notes": notes, "matrices": rows}, "\n".join(_lines(about, rows, session.room or WIDTH)))
     return _write(session, rows, about, asked)
 
 
@@ -104,9 +106,10 @@ def _place(session: Session, named: str) -> _Place:
     if job is not None:
         return _result(session, job)
     try:
-        path, commit = resolve(named, session.directory, bars=not session.quiet and sys.stderr.isatty())
+        path, commit = resolve(named, session.directory, bars=not session.quiet and drawn_over(sys.stderr))
     except FileNotFoundError as error:
         runs = "" if "/" in named or "." in named else " Runs are named by their ids (`harness runs list`)."
+        runs += meant(nearest_run(named, (path.name for path in session.store.runs.glob("*")))) if runs else ""
         models = " Models of the Hub are named ORG/NAME[@REVISION]." if runs or "@" in named or "://" in named else ""
         raise click.ClickException(_printable(f"{error}{runs}{models}")) from None
     if not exists:
@@ -161,7 +164,7 @@ def _kept(session: Session) -> "Kept":
 def _told(session: Session, found: "Survey") -> Iterator[Row]:
     """Yield the rows; after two seconds, tell on standard error how many matrices are done."""
     began = said = time.monotonic()
-    done, line = 0, sys.stderr.isatty()
+    done, line = 0, drawn_over(sys.stderr)
     planned = "" if found.matrices is None else f" of {found.matrices}"
     for row in found.rows:
         yield row
@@ -238,12 +241,12 @@ def _writer(option: str, rows: list[Row], about: dict[str, str]) -> Callable[[Pa
     return quietly
 
 
-def _lines(about: dict[str, str], rows: list[Row]) -> Iterator[str]:
+def _lines(about: dict[str, str], rows: list[Row], width: int) -> Iterator[str]:
     from harness.publish.spectra_table import table
 
     beside = "".join(f"  {name} {about[name]}" for name in ("commit", "base") if name in about)
     yield _printable(f"{about['target']}: {about['what']}{beside}")
-    yield from (_printable(line) for line in table(rows, shutil.get_terminal_size((120, 24)).columns))
+    yield from (_printable(line) for line in table(rows, width))
 
 
 def _printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """`harness status`: what the records say now; reads job directories, so it answers while anything runs."""
 
+import sys
 import time
 from collections import Counter
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.session import Session, output_options, pass_session
+from harness.publish.terminal import drawn_over
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.verdict_files import latest
@@ -23,7 +25,7 @@ def command(session: Session, watch: bool) -> int:
     """Show how many bases and runs are done, at work, interrupted or failed, and the stored verdicts."""
     while True:
         said = _looked(session.store)
-        if watch and not session.json:
+        if watch and not session.json and drawn_over(sys.stdout):
             click.clear()
         session.emit(said, _text(said))
         if not watch:

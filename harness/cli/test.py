@@ -91,7 +91,7 @@ def command(
     if bases != () and not executed and not no_run and not bench.failed:
         session.note("no run executed: every prediction is settled")
     asked_for = [verdict for verdict in verdicts if verdict.hypothesis in claims]
-    said, cards = shown(bench, asked_for, verdicts)
+    said, cards = shown(bench, asked_for, verdicts, session.width)
     others = [as_shown(verdict) for verdict in verdicts if verdict.hypothesis not in claims]
     stage = {"verdicts": said, "rivals": others, "executed": executed, "failed": bench.failed}
     session.emit(stage, cards or "no verdict: no base was made")

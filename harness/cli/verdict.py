@@ -25,7 +25,7 @@ def command(session: Session, names: tuple[str, ...]) -> int:
     cards: list[str] = []
     for verdict in verdicts:
         bench = Bench(session.shelf, session.store, verdict.protocol)
-        one, text = shown(bench, [verdict], stored)
+        one, text = shown(bench, [verdict], stored, session.width)
         said += one
         cards.append(text)
     session.emit({"verdicts": said}, "\n\n".join(cards) or "no verdict is stored yet")

@@ -1,15 +1,17 @@
 """The verdict card: what a verdict says, on one screen, plain text.
 
 The heading carries the user's pass or fail; below it, in a fixed order, what is claimed, what it rests on, what would
-make it doubtful and what it does not cover. Estimates that agree in all figures share a line.
+make it doubtful and what it does not cover. Estimates that agree in all figures share a line. What is said is settled
+before it is laid out, so that a card is the same at every width.
 """
 
-import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from harness.campaign.beside import Beside, ReportedSaid, RivalSaid
 from harness.publish.numbers import estimate, short
+from harness.publish.width import WIDTH, wrapped
 from harness.record.verdict import CellSummary, Outcome, PredictionVerdict, Reason, Tuned, Verdict
 
 HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
@@ -17,24 +19,50 @@ HEADING = {Outcome.SUPPORTED: "PASS", Outcome.REFUTED: "FAIL"}
 EXPECTED = ("not executed", "not in the table")
 """Reasons for a missing run that are counted, not listed."""
 NOTHING = Beside()
-WIDTH = 112
 LABEL = 12
 OUTCOME = 13
 """Columns kept on the right for a prediction's outcome."""
+TERMS = 48
+"""Columns kept on the right of the heading, for the label, the protocol and the base."""
 
 
-def card(verdict: Verdict, beside: Beside = NOTHING) -> str:
-    """Return the card's text, without a line break at its end."""
-    return "\n".join(_lines(verdict, beside))
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A text with a label on its left, and on the right of its first line an outcome where one was found."""
+
+    label: str
+    text: str
+    outcome: str = ""
+
+    def lines(self, width: int) -> list[str]:
+        indent = " " * (LABEL + len(self.text) - len(self.text.lstrip()))
+        room = width - max(OUTCOME, len(self.outcome) + 1) if self.outcome else width
+        first = f"{self.label:<{LABEL}}" + indent[LABEL:]
+        lines = wrapped(self.text.lstrip(), room, first, indent)
+        return [f"{lines[0]:<{room}} {self.outcome}", *lines[1:]] if self.outcome else lines
 
 
-def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
+def card(verdict: Verdict, beside: Beside = NOTHING, width: int = WIDTH) -> str:
+    """Return the card's text in lines of at most `width` columns, without a line break at its end."""
+    lines = _heading(verdict, beside, width)
+    return "\n".join([*lines, *(line for block in _blocks_of(verdict, beside) for line in block.lines(width))])
+
+
+def _heading(verdict: Verdict, beside: Beside, width: int) -> list[str]:
     label = "confirmatory" if verdict.registered.confirmatory else "exploratory"
     left = f"{verdict.hypothesis}  {HEADING.get(verdict.outcome, 'OPEN')}  {verdict.outcome}"
     if beside.reproduced_by and verdict.outcome is Outcome.SUPPORTED:
         left += f"; {_and(beside.reproduced_by)} would give the same"
-    yield f"{left:<{WIDTH - 48}}  {label}   protocol {verdict.protocol}   base {verdict.base}"
-    yield from _block("claim", verdict.claim)
+    terms = f"{label}   protocol {verdict.protocol}   base {verdict.base}"
+    line = f"{left:<{max(width - TERMS, 0)}}  {terms}"
+    if len(line) <= width:
+        return [line]
+    indent = " " * LABEL
+    return [*wrapped(left, width, "", indent), *wrapped(terms, width, indent)]
+
+
+def _blocks_of(verdict: Verdict, beside: Beside) -> Iterator[_Block]:
+    yield _Block("claim", verdict.claim)
     yield from _blocks("recipe", verdict.recipe)
     yield from _blocks("tuned", [tuned(said) for said in verdict.tuned])
     for role in ("primary", "auxiliary", "exploratory"):
@@ -45,10 +73,10 @@ def _lines(verdict: Verdict, beside: Beside) -> Iterator[str]:
     for i, rival in enumerate(beside.rivals):
         yield from _rival("rivals" if i == 0 else "", rival)
     yield from _blocks("reported", [reported(said) for said in beside.reported])
-    yield from _block("reading", verdict.reading)
-    yield from _block("stands", beside.stands)
+    yield _Block("reading", verdict.reading)
+    yield _Block("stands", beside.stands)
     yield from _blocks("integrity", integrity(verdict))
-    yield from _block("not shown", "; ".join(verdict.not_shown) or "nothing declared")
+    yield _Block("not shown", "; ".join(verdict.not_shown) or "nothing declared")
 
 
 def tuned(said: Tuned) -> str:
@@ -65,15 +93,13 @@ def tuned(said: Tuned) -> str:
     return f"{said.arm}: rate x{said.learning_rate_scale:g}{edge}, by validation accuracy ({tried})"
 
 
-def _rival(label: str, said: RivalSaid) -> Iterator[str]:
+def _rival(label: str, said: RivalSaid) -> Iterator[_Block]:
     """Yield a rival's cause with its outcome, and its primary predictions with theirs."""
-    room = WIDTH - OUTCOME
     outcome = "no verdict" if said.outcome is None else str(said.outcome)
-    for i, line in enumerate(_block(label, f"{said.rival.explains} ({said.rival.hypothesis})", room)):
-        yield f"{line:<{room}} {outcome}" if i == 0 else line
+    yield _Block(label, f"{said.rival.explains} ({said.rival.hypothesis})", outcome)
     for prediction in said.verdict.predictions if said.verdict else ():
         if prediction.role == "primary":
-            yield from _block("", f"  {prediction.statement} {prediction.outcome}: {prediction.detail}")
+            yield _Block("", f"  {prediction.statement} {prediction.outcome}: {prediction.detail}")
 
 
 def reported(said: ReportedSaid) -> str:
@@ -123,18 +149,15 @@ def integrity(verdict: Verdict) -> list[str]:
     return lines
 
 
-def _prediction(label: str, said: PredictionVerdict) -> Iterator[str]:
-    room = WIDTH - OUTCOME
-    for i, line in enumerate(_block(label, said.statement, room)):
-        yield f"{line:<{room}} {said.outcome}" if i == 0 else line
-    for line in _estimates(said):
-        yield from _block("", f"  {line}")
+def _prediction(label: str, said: PredictionVerdict) -> Iterator[_Block]:
+    yield _Block(label, said.statement, str(said.outcome))
+    yield from (_Block("", f"  {line}") for line in _estimates(said))
     effects = "".join(f"; {effect.name} {effect.value:.2g}" for effect in said.effect_sizes)
     over = f" over {len(said.looks)} looks" if len(said.looks) > 1 else ""
-    yield from _block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{over}{effects}")
-    yield from (line for text in terms(said) for line in _block("", f"  {text}"))
+    yield _Block("", f"  needs {said.needs}; limits at one-sided {100 * (1 - said.alpha):g} %{over}{effects}")
+    yield from (_Block("", f"  {text}") for text in terms(said))
     if said.reason not in (Reason.IN_SUPPORT, Reason.IN_REFUTE, Reason.STRADDLES):
-        yield from _block("", f"  {said.reason}: {said.detail}")
+        yield _Block("", f"  {said.reason}: {said.detail}")
 
 
 def terms(said: PredictionVerdict) -> Iterator[str]:
@@ -186,12 +209,5 @@ def _labels(cell: CellSummary) -> str:
     return f" ({', '.join(said)})" if said else " (no runs)"
 
 
-def _blocks(label: str, texts: Sequence[str]) -> Iterator[str]:
-    for i, text in enumerate(texts):
-        yield from _block(label if i == 0 else "", text)
-
-
-def _block(label: str, text: str, width: int = WIDTH) -> list[str]:
-    indent = " " * (LABEL + len(text) - len(text.lstrip()))
-    first = f"{label:<{LABEL}}" + indent[LABEL:]
-    return textwrap.wrap(text.lstrip(), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+def _blocks(label: str, texts: Sequence[str]) -> Iterator[_Block]:
+    yield from (_Block(label if i == 0 else "", text) for i, text in enumerate(texts))

@@ -12,6 +12,7 @@ from typing import Any
 from harness.decide.diagnosis.characteristics import CLAIM, Characteristics, Diagnosis, Rate
 from harness.decide.diagnosis.designs import ENOUGH, MOST_SEEDS, Found
 from harness.publish.numbers import MISSING, short
+from harness.publish.width import WIDTH, Column, table, wrapped
 from harness.spec import Hypothesis
 
 MEANT = {
@@ -23,7 +24,7 @@ MEANT = {
     "pilot": "gains by rank as protocol tiny showed them",
 }
 EDGES = "edges: each prediction where its support, or its refutation, begins; the rest as declared"
-COLUMNS = ("truth", "supported", "refuted", "open", "wrong", "coverage", "seeds")
+RATES = ("supported", "refuted", "open", "wrong", "coverage")
 WIDE = 9
 BEYOND = 3.0
 """Standard errors above its level at which a rate of wrong verdicts is reported as too high."""
@@ -47,23 +48,23 @@ class Sought:
         return f"{n} seeds a cell ({n * self.cells} runs) would do: power {_rate(self.found.power)}"
 
 
-def tables(diagnoses: Sequence[Diagnosis]) -> str:
-    """Return one table a world, and one for all worlds on edges."""
+def tables(diagnoses: Sequence[Diagnosis], width: int = WIDTH) -> str:
+    """Return one table a world, and one for all worlds on edges, none wider than `width`."""
     wide = max(len(_edge(d)) for d in diagnoses) if any(d.edge_of for d in diagnoses) else 0
     wide = max(wide, *(len(c.id) for d in diagnoses for c in d.predictions), len(CLAIM))
-    parts = [world(d, wide) for d in diagnoses if not d.edge_of]
-    edges = [_row(_edge(d), c, wide) for d in diagnoses if d.edge_of for c in d.predictions if c.id == d.edge_of]
+    parts = [world(d, width, wide) for d in diagnoses if not d.edge_of]
+    edges = {_edge(d): c for d in diagnoses if d.edge_of for c in d.predictions if c.id == d.edge_of}
     if edges:
-        parts.append("\n".join([EDGES, _head(wide), *edges]))
+        parts.append("\n".join([*wrapped(EDGES, width), *_table(list(edges), list(edges.values()), wide, width)]))
     return "\n\n".join(parts)
 
 
-def world(said: Diagnosis, wide: int = 0, title: str = "") -> str:
-    """Return the table of one world; `title` stands in place of its name and meaning."""
-    wide = max(wide, *(len(c.id) for c in said.predictions), len(CLAIM))
+def world(said: Diagnosis, width: int = WIDTH, wide: int = 0, title: str = "") -> str:
+    """Return the table of one world; `title` stands in place of its name and meaning, `wide` is of the names."""
     named = title or f"{said.world}: {MEANT.get(said.world, '')}"
-    rows = [_row(c.id, c, wide) for c in (*said.predictions, said.claim)]
-    return "\n".join([f"{named}; {cost(said)}", _head(wide), *rows])
+    rows = (*said.predictions, said.claim)
+    head = wrapped(f"{named}; {cost(said)}", width, "", "  ")
+    return "\n".join([*head, *_table([row.id for row in rows], rows, max(wide, len(CLAIM)), width)])
 
 
 def cost(said: Diagnosis) -> str:
@@ -156,14 +157,13 @@ def _edge(said: Diagnosis) -> str:
     return f"{said.edge_of}, {said.world.split()[0]}" if said.edge_of else ""
 
 
-def _head(wide: int) -> str:
-    return f"  {'':<{wide}}  {COLUMNS[0]:<7}" + "".join(f"  {name:>{WIDE}}" for name in COLUMNS[1:])
-
-
-def _row(name: str, said: Characteristics, wide: int) -> str:
-    rates = (said.supported, said.refuted, said.open, said.wrong, said.coverage)
-    cells = [_rate(rate) for rate in rates] + [f"{said.seeds:.1f}"]
-    return f"  {name:<{wide}}  {said.truth.said:<7}" + "".join(f"  {cell:>{WIDE}}" for cell in cells)
+def _table(names: Sequence[str], said: Sequence[Characteristics], wide: int, width: int) -> list[str]:
+    rates = [(one.supported, one.refuted, one.open, one.wrong, one.coverage) for one in said]
+    columns = [Column("", names, "<", wide), Column("truth", [one.truth.said for one in said], "<", 7)]
+    for i, name in enumerate(RATES):
+        columns.append(Column(name, [_rate(each[i]) for each in rates], ">", WIDE))
+    columns.append(Column("seeds", [f"{one.seeds:.1f}" for one in said], ">", WIDE))
+    return table(columns, 1, width, indent="  ")
 
 
 def _rate(rate: Rate | None, digits: int = 2) -> str:

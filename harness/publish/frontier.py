@@ -1,13 +1,14 @@
 """A collapse frontier as text: a table of arms, what the search cost, and which quantity lines the arms up."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from harness.campaign.aligned import NORM, RATE, Aligned, Quantity
 from harness.campaign.frontier import Frontier, Searched
 from harness.publish.numbers import MISSING, short, significant
+from harness.publish.width import WIDTH, Column, table, wrapped
 
-WIDTH = 110
+LABEL = " " * 11
+"""What stands before the lines that a labelled one goes on in."""
 
 
 def rates(frontier: Frontier, one: Searched) -> tuple[float, float, float] | None:
@@ -29,9 +30,11 @@ def norms(one: Searched) -> tuple[float, float, float] | None:
     return value, low, high
 
 
-def frontier_table(frontier: Frontier, groups: Sequence[Aligned]) -> str:
-    """Return what was searched and found, in lines of at most 110 columns."""
-    return "\n".join([*_head(frontier), "", *_arms(frontier), "", *_cost(frontier), *_groups(frontier, groups)])
+def frontier_table(frontier: Frontier, groups: Sequence[Aligned], width: int = WIDTH) -> str:
+    """Return what was searched and found, in lines of at most `width` columns."""
+    labelled = [line for text in _head(frontier) for line in wrapped(text, width, "", LABEL)]
+    cost = wrapped(_cost(frontier), width, "", LABEL)
+    return "\n".join([*labelled, "", *_arms(frontier, width), "", *cost, *_groups(frontier, groups, width)])
 
 
 def _head(frontier: Frontier) -> Iterator[str]:
@@ -48,17 +51,20 @@ def _ends(frontier: Frontier) -> tuple[int, int]:
     return frontier.ladder.lowest, frontier.ladder.highest
 
 
-def _arms(frontier: Frontier) -> Iterator[str]:
-    wide = max(len(one.arm.scaling.in_words()) for one in frontier.searched)
-    yield f"{'scaling':<{wide}}  {'rank':>5}  {'critical rate, 90 %':<30}{'first update there':<24}{'runs':>4}  end"
-    for one in frontier.searched:
-        head = f"{one.arm.scaling.in_words():<{wide}}  {one.arm.rank:>5}"
-        yield f"{head}  {_interval(rates(frontier, one)):<30}{_interval(norms(one)):<24}{len(one.tried):>4}  {one.end}"
+def _arms(frontier: Frontier, width: int) -> Iterator[str]:
+    arms = frontier.searched
+    scaling = Column("scaling", [one.arm.scaling.in_words() for one in arms], "<")
+    rank = Column("rank", [str(one.arm.rank) for one in arms], ">", 5)
+    rate = Column("critical rate, 90 %", [_interval(rates(frontier, one)) for one in arms], "<", 28)
+    norm = Column("first update there", [_interval(norms(one)) for one in arms], "<", 22)
+    runs = Column("runs", [str(len(one.tried)) for one in arms])
+    end = Column("end", [str(one.end) for one in arms], "<")
+    yield from table([scaling, rank, rate, norm, runs, end], 2, width)
     yield ""
-    yield "collapsed / runs, by multiple of the protocol's rate:"
-    for one in frontier.searched:
-        head = f"{one.arm.scaling.in_words():<{wide}}  {one.arm.rank:>5}  "
-        yield from textwrap.wrap(head + _tally(frontier, one), WIDTH, subsequent_indent=" " * len(head))
+    yield from wrapped("collapsed / runs, by multiple of the protocol's rate:", width)
+    for one, *head in zip(arms, scaling.lines()[1:], rank.lines()[1:], strict=True):
+        begin = "  ".join([*head, ""])
+        yield from wrapped(_tally(frontier, one), width, begin, " " * len(begin))
 
 
 def _interval(value: tuple[float, float, float] | None) -> str:
@@ -79,29 +85,36 @@ def _tally(frontier: Frontier, one: Searched) -> str:
     return ", ".join([*said, *([f"{lost} without a result"] if lost else [])])
 
 
-def _cost(frontier: Frontier) -> Iterator[str]:
+def _cost(frontier: Frontier) -> str:
     ladder = frontier.ladder
     share = f"{100 * frontier.runs / frontier.grid:.0f} %"
     grid = f"{frontier.grid} of the full grid ({len(ladder.rungs)} rates x {ladder.seeds} seeds an arm)"
-    yield f"runs       {frontier.runs} used, {share} of the {grid}"
+    return f"runs       {frontier.runs} used, {share} of the {grid}"
 
 
-def _groups(frontier: Frontier, groups: Sequence[Aligned]) -> Iterator[str]:
+def _groups(frontier: Frontier, groups: Sequence[Aligned], width: int) -> Iterator[str]:
     off = [one for one in frontier.searched if one.found is None]
     if off:
         told = f"{len(off)} of {len(frontier.searched)} arms have no critical rate among these and are in no spread, "
-        yield from textwrap.wrap(told + "so that spreads are smaller than over all arms.", WIDTH)
+        yield from wrapped(told + "so that spreads are smaller than over all arms.", width)
     if not groups:
-        yield "Fewer than three arms have a critical rate and a norm: what lines them up cannot be asked."
+        few = "Fewer than three arms have a critical rate and a norm: what lines them up cannot be asked."
+        yield from wrapped(few, width)
     for group in groups:
         yield ""
-        over = f"over {group.group} ({group.arms})"
-        yield f"{over:<34}{'spread, octaves':>16}{'noise':>8}  {'ratio to the rate':<20}one value"
-        for quantity in group.quantities:
-            spread = f"{short(quantity.spread.octaves):>16}{short(quantity.spread.noise):>8}"
-            fits = "fits" if quantity.fits else "does not fit"
-            yield f"  {quantity.name:<32}{spread}  {_ratio(quantity):<20}{fits}"
-        yield from textwrap.wrap(f"{_reading(group)} {_least(group)}", WIDTH)
+        yield from table(_spreads(group), 1, width)
+        yield from wrapped(f"{_reading(group)} {_least(group)}", width)
+
+
+def _spreads(group: Aligned) -> list[Column]:
+    said = group.quantities
+    return [
+        Column(f"over {group.group} ({group.arms})", [f"  {one.name}" for one in said], "<", 34),
+        Column("spread, octaves", [short(one.spread.octaves) for one in said]),
+        Column("noise", [short(one.spread.noise) for one in said], ">", 6),
+        Column("ratio to the rate", [_ratio(one) for one in said], "<", 18),
+        Column("one value", ["fits" if one.fits else "does not fit" for one in said], "<"),
+    ]
 
 
 def _ratio(quantity: Quantity) -> str:

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from harness.campaign.outlook import Outlook
 from harness.plan import PlannedRun
 from harness.plan.cost import UNCERTAINTY
+from harness.publish.width import WIDTH, Column, table
 from harness.source.seeds import CONFIRM, TUNE
 from harness.spec import Cell
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def plan_table(plan: Outlook) -> str:
-    """Return the plan as text; its last line counts the runs."""
+def plan_table(plan: Outlook, width: int = WIDTH) -> str:
+    """Return the plan as text, its table in `width` columns; its last line counts the runs."""
     runs = plan.runs
     asked_for = Counter(reason for run in runs.runs for reason in run.needed_by)
-    lines = [*_rows(plan), *_claims(plan)]
+    lines = [*_rows(plan, width), *_claims(plan)]
     lines += [f"{count:>4} runs for {reason}" for reason, count in asked_for.items()]
     if tuning := sum(run.block == TUNE for run in runs.runs):
         lines.append(f"{tuning:>4} runs to tune by; what their arms need then is counted at the protocol's own rate")
@@ -39,22 +40,28 @@ def plan_table(plan: Outlook) -> str:
     return "\n".join(lines)
 
 
-def _rows(plan: Outlook) -> list[str]:
+def _rows(plan: Outlook, width: int) -> list[str]:
     cells: dict[tuple[str, Cell], list[PlannedRun]] = {}
     for run in plan.runs.runs:
         cells.setdefault((run.base.name, run.cell), []).append(run)
-    wide = max((len(cell.slug()) for _, cell in cells), default=4)
-    long = max((len(base) for base, _ in cells), default=4)
-    head = f"{'base':<{long}} {'cell':<{wide}} {'new':>4} {'cached':>7} {'each':>10} {'memory':>8}  {_letters(plan)}"
-    lines = [head.rstrip()]
-    for (base, cell), runs in cells.items():
-        have = sum(run.id in plan.there for run in runs)
-        each, memory = _each(plan, runs)
-        asking = {name.split("/")[0] for run in runs for name in run.needed_by}
-        marks = "".join("x" if name in asking else "." for name in plan.hypotheses)
-        count = f"{len(runs) - have:>4} {have:>7}"
-        lines.append(f"{base:<{long}} {cell.slug():<{wide}} {count} {each:>10} {memory:>8}  {marks}".rstrip())
-    return lines
+    have = [sum(run.id in plan.there for run in runs) for runs in cells.values()]
+    each = [_each(plan, runs) for runs in cells.values()]
+    columns = [
+        Column("base", [base for base, _ in cells], "<"),
+        Column("cell", [cell.slug() for _, cell in cells], "<"),
+        Column("new", [str(len(runs) - n) for runs, n in zip(cells.values(), have, strict=True)], ">", 4),
+        Column("cached", [str(n) for n in have], ">", 7),
+        Column("each", [time for time, _ in each], ">", 10),
+        Column("memory", [memory for _, memory in each], ">", 8),
+        Column(f" {_letters(plan)}", [f" {_marks(plan, runs)}" for runs in cells.values()], "<"),
+    ]
+    return table(columns, 2, width, gap=" ")
+
+
+def _marks(plan: Outlook, runs: Sequence[PlannedRun]) -> str:
+    """Return a letter for each claim: whether it asks for these runs."""
+    asking = {name.split("/")[0] for run in runs for name in run.needed_by}
+    return "".join("x" if name in asking else "." for name in plan.hypotheses)
 
 
 def _letters(plan: Outlook) -> str:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.campaign.execution import Progress
+from harness.publish.terminal import coloured, drawn_over
 
 PLAIN_EVERY = 15.0
 """Seconds between plain lines while nothing is finished."""
@@ -23,7 +24,8 @@ class ShownProgress:
     """Shows `Progress` as it comes; use as a context and pass `show` to whoever executes."""
 
     def __init__(self, *, quiet: bool = False):
-        self._console = Console(stderr=True, highlight=False)
+        self._over = drawn_over(sys.stderr)
+        self._console = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
         self._quiet = quiet
         self._live: Live | None = None
         self._last = ("", -1, -1)
@@ -42,7 +44,7 @@ class ShownProgress:
         """Show where the work stands."""
         if self._quiet:
             return
-        if self._console.is_terminal:
+        if self._over:
             if self._live is None:
                 self._live = Live(console=self._console, transient=True, refresh_per_second=4)
                 self._live.start()
@@ -78,7 +80,8 @@ def _drawn(progress: Progress) -> Group:
             Text(f"step {said['step']} of {steps}" if steps else ""),
             Text("" if reward is None else f"reward {reward:.2f}"),
         )
-    bar = ProgressBar(total=max(progress.planned, 1), completed=progress.done, width=40)
+    bar = Table.grid()  # a bar on its own ends without a line break
+    bar.add_row(ProgressBar(total=max(progress.planned, 1), completed=progress.done, width=40))
     return Group(Text(_summary(progress)), bar, table)
 
 

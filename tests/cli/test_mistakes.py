@@ -58,6 +58,70 @@ def test_a_mistake_is_told_in_a_line_and_exits_2(harness: Call, made: "Made", ar
     assert not made.store.root.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tset"], "No such command 'tset'. Did you mean test?"),
+        (["db", "qery"], "No such command 'qery'. Did you mean query?"),
+        (["runs", "shw"], "No such command 'shw'. Did you mean show?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["test", "live", "--protocl", "x"], "No such option '--protocl'. Did you mean --protocol?"),
+        (["test", "live", "--frobnicate"], "No such option '--frobnicate'."),
+        (["show"], "Missing argument 'NAME'."),
+        (["diagnose", "live", "--sims", "3"], "Invalid value for '--sims': 3 is not in the range 10<=x<=1000000."),
+        (["test"], "name the claims to test, or say --all."),
+    ],
+)
+def test_a_mistake_of_usage_is_a_line_and_where_help_is(harness: Call, arguments: list[str], told: str) -> None:
+    said = harness(*arguments)
+    named = "harness" if arguments[0] in ("tset", "xyzzy") else f"harness {arguments[0]}"
+    assert (said.code, said.out) == (2, "")
+    assert said.err.splitlines() == [told, f"Try '{named} --help' for help."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["test", "liev"], "'liev' is not declared in hypotheses/. Did you mean live? Known here: "),
+        (["verdict", "liev"], "'liev' is not declared in hypotheses/. Did you mean live? Known here: "),
+        (["show", "rank-colapse"], "neither a hypothesis nor a protocol here. Did you mean rank-collapse? Known: "),
+        (["show", "bnech"], "Did you mean bench? Known: "),
+        (["plan", "live", "--protocol", "bnech"], "'bnech' is not declared in runs/. Did you mean bench? Known here: "),
+        (["doctor", "--protocol", "bnech"], "'bnech' is not declared in runs/. Did you mean bench? Known here: "),
+        (["plan", "live", "--models", "lama"], "declares no base 'lama'. Did you mean llama? Bases there: "),
+        (
+            ["plan", "live", "--why", "llama64-grpo-lora-r9"],
+            "of this name: llama64-grpo-lora-r9. Did you mean llama",
+        ),
+        (["runs", "show", "lama64-grpo-lora-r8"], "no run has this name: lama64-grpo-lora-r8. Did you mean llama64-"),
+        (["spectra", "lama64-grpo-lora-r8"], "Did you mean llama64-grpo-lora-r"),
+    ],
+)
+def test_the_name_that_was_meant_is_told(harness: Call, made: "Made", arguments: list[str], told: str) -> None:
+    made.bench().register_shelf()
+    made.results(lambda _: 0.5)
+    said = harness(*arguments)
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
+    assert "Error" not in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_measure_that_was_meant_is_told(harness: Call, made: "Made") -> None:
+    prediction = "kind: mean_bound, direction: above, value: 0.2, cell: {rank: 8}, measure: acuracy}"
+    head, rest = made.claim_text.split("kind: collapse_probability,")
+    said_of = rest.split("event: collapsed,")[0] + "rationale: A fifth is what one could see., "
+    made.declare("hypotheses/live.yaml", head + said_of + prediction + "\n")
+    assert "did you mean accuracy?" in harness("plan", "live").err
+
+
+def test_without_a_command_there_is_help(call: Call) -> None:
+    said = call()
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("Usage: harness [OPTIONS] COMMAND")
+    assert "Try '" not in said.err
+
+
 def test_a_broken_declaration_stops_before_anything_is_run(harness: Call, made: "Made") -> None:
     made.declare("hypotheses/bad.yaml", made.claim_text.replace("seeds: 6", "seeds: many"))
     for command in ("test", "run", "plan", "show"):

@@ -1,4 +1,7 @@
-from harness.publish.card import WIDTH, card
+import pytest
+
+from harness.publish.card import card
+from harness.publish.width import WIDTH
 from harness.record.verdict import (
     SCHEMA,
     CellSummary,
@@ -174,3 +177,26 @@ def test_deviations_and_missing_runs_are_told() -> None:
     assert "integrity   declaration changed since registration; 7 of 10 runs without a result" in text
     assert "run-4: killed" in text and "run-5: killed" not in text
     assert "and 2 more (in --json)" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 112])
+def test_a_card_says_the_same_at_every_width(width: int) -> None:
+    said = verdict(Outcome.SUGGESTIVE_AGAINST, deviations=("declaration changed since registration",), missing=7)
+    text = card(said, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    full = card(said)
+    assert sorted(text.split()) == sorted(full.split())
+    assert [line[:12].strip() for line in text.splitlines()[1:] if line[:12].strip() not in ("", "rank-collaps")] == [
+        line[:12].strip() for line in full.splitlines()[1:] if line[:12].strip()
+    ]
+
+
+def test_what_a_card_cannot_break_stays_whole() -> None:
+    run = "llama256-grpo-lora-r128-constant32-lrx0.22-w20-from-cold-0123456789ab"
+    lost = (MissingRun(run_id=run, cell="grpo-lora-r16", reason="killed"),)
+    assert run in card(verdict().model_copy(update={"missing": lost, "used_runs": 9}), width=60)
+
+
+def test_a_heading_too_long_for_a_line_has_its_terms_on_the_next() -> None:
+    lines = card(verdict(Outcome.SUPPORTED), width=60).splitlines()
+    assert lines[:2] == ["rank-collapse  PASS  supported", "            confirmatory   protocol smoke   base llama"]

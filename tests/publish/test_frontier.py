@@ -8,8 +8,9 @@ from harness.campaign.aligned import aligned
 from harness.campaign.frontier import Frontier, FrontierArm, Searched, Tried
 from harness.decide import Landmarks
 from harness.decide.bisection import End, Ladder, Trial, threshold
-from harness.publish.frontier import WIDTH, frontier_table, norms, rates
+from harness.publish.frontier import frontier_table, norms, rates
 from harness.publish.frontier_figure import draw
+from harness.publish.width import WIDTH
 from harness.spec.adapter import Constant, Proportional, Scaling
 
 LADDER = Ladder(per_octave=2, lowest=-8, highest=8, seeds=3)
@@ -77,6 +78,19 @@ def test_the_table_says_what_was_found_and_what_was_not(whole: Frontier) -> None
         "The norm of the first update lines these arms up better than the learning rate; one value is compatible with"
     )
     assert told in text
+
+
+@pytest.mark.parametrize(("width", "parts"), [(60, 3), (80, 2)])
+def test_a_narrow_table_has_every_number_in_columns(whole: Frontier, width: int, parts: int) -> None:
+    lines = frontier_table(whole, aligned(whole), width).splitlines()
+    assert max(map(len, lines)) <= width
+    narrow, full = " ".join(lines).split(), frontier_table(whole, aligned(whole)).split()
+    assert set(narrow) == set(full)  # names stand once more beside each part
+    heads = [i for i, line in enumerate(lines) if line.startswith("scaling ")]
+    assert len(heads) == parts
+    for head in heads:
+        ends = lines[head].index("rank") + len("rank")
+        assert [line[:ends].split()[-1] for line in lines[head + 1 : head + 6]] == ["8", "32", "128", "8", "128"]
 
 
 def test_the_reading_says_no_more_than_the_intervals_do() -> None:

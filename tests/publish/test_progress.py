@@ -1,12 +1,16 @@
-import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 
 import pytest
-from rich.console import Console
 
 from harness.campaign.execution import Progress
 from harness.publish import progress as shown
 from harness.publish.progress import ShownProgress
 
+Terminal = Callable[..., str]
 RUNNING = Progress("runs", planned=10, done=4, executed=2, failed={"x": "no"}, seconds=65.4)
 RUNNING.running["llama64-grpo-lora-r8-0"] = {"phase": "training", "step": 7, "steps": 20, "reward": 0.256}
 RUNNING.running["waiting"] = {}
@@ -49,18 +53,47 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys) == []
 
 
-def test_a_terminal_sees_what_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = io.StringIO()
+SHOWN = """
+from harness.campaign.execution import Progress
+from harness.publish.progress import ShownProgress
+said = Progress("runs", planned=10, done=4, executed=2, failed={"x": "no"}, seconds=65.4)
+said.running["llama64-grpo-lora-r8-0"] = {"phase": "training", "step": 7, "steps": 20, "reward": 0.256}
+said.running["waiting"] = {}
+with ShownProgress() as progress:
+    progress.show(said)
+"""
+"""`RUNNING` in a process of its own."""
+PLAIN = "runs: 4 of 10 done, 1 failed, 1:05 so far, about 2:44 left"
+CODE = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[0-9;]*m")
 
-    def console(**_: object) -> Console:
-        return Console(file=terminal, force_terminal=True, width=100, highlight=False, color_system=None)
 
-    monkeypatch.setattr(shown, "Console", console)
-    with ShownProgress() as progress:
-        progress.show(RUNNING)
-    text = terminal.getvalue()
-    assert "llama64-grpo-lora-r8-0" in text
+def test_a_terminal_sees_what_is_at_work_in_colours(terminal: Terminal) -> None:
+    text = terminal([sys.executable, "-c", SHOWN], columns=100)
+    assert COLOUR.search(text)
+    assert "\x1b[?25l" in text  # the cursor is hidden while the table is drawn, and comes back
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    lines = CODE.sub("", text).splitlines()
+    assert lines[0] == PLAIN
+    assert set(lines[1].strip()) <= set("━╺╸")  # a line of its own
+    assert lines[2].split() == ["llama64-grpo-lora-r8-0", "training", "step", "7", "of", "20", "reward", "0.26"]
+    assert lines[3].split() == ["waiting", "waiting", "for", "the", "import"]
+
+
+def test_without_colours_it_is_the_same_table(terminal: Terminal) -> None:
+    text = terminal([sys.executable, "-c", SHOWN], columns=100, NO_COLOR="1")
+    assert not COLOUR.search(text)
     assert "step 7 of 20" in text
-    assert "reward 0.26" in text
-    assert "waiting for the import" in text
-    assert "4 of 10 done, 1 failed" in text
+    assert COLOUR.search(terminal([sys.executable, "-c", SHOWN], columns=100, NO_COLOR=""))  # empty forbids nothing
+
+
+@pytest.mark.parametrize("forced", ["", "1"])
+def test_a_dumb_terminal_gets_plain_lines(terminal: Terminal, forced: str) -> None:
+    text = terminal([sys.executable, "-c", SHOWN], columns=100, TERM="dumb", FORCE_COLOR=forced)
+    assert text.splitlines() == [PLAIN]
+
+
+def test_what_is_no_terminal_gets_no_escape_codes_whatever_is_forced() -> None:
+    environment = {**os.environ, "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TERM": "xterm-256color"}
+    done = subprocess.run([sys.executable, "-c", SHOWN], env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", PLAIN + "\n")

@@ -247,6 +247,9 @@ def test_tables_and_plain_values_say_the_same() -> None:
     assert "declared: what the model of the declaration believes; 5.0 ± 0.0 of 5 runs" in text
     assert "\n  dies           support  1.00 ± .02" in text
     assert "\n  dies, support  neither" in text
+    narrow = tables(found, 60)
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert set(narrow.split()) == set(text.split())
     plain = as_json(found[0])
     assert plain["runs"] == {"mean": 5, "se": 0, "planned": 5}
     assert plain["predictions"][0]["supported"]["value"] == 1
