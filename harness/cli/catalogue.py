@@ -6,12 +6,13 @@ from pathlib import Path
 import click
 
 from harness.campaign.bench import Bench
+from harness.cli.names import hypothesis_names
 from harness.cli.session import Session, output_options, pass_session, protocol_option
 from harness.record.atomic import write_text
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @protocol_option
 @click.option(
     "--into",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.campaign.bench import Bench
+from harness.cli.names import hypothesis_names
 from harness.cli.session import Session, output_options, pass_session, protocol_option
 from harness.spec import Hypothesis
 
@@ -42,7 +43,7 @@ def _varied(_: click.Context, __: click.Parameter, value: str | None) -> Varied 
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=hypothesis_names)
 @protocol_option
 @click.option("--sims", type=click.IntRange(10, 1_000_000), default=400, show_default=True, help="Simulations a world.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the simulations.")

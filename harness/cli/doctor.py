@@ -7,6 +7,7 @@ import click
 from harness.campaign.ability import Ability, ability
 from harness.campaign.bench import Bench
 from harness.campaign.machine import Check, checks, look
+from harness.cli.names import protocol_names
 from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
 
@@ -14,7 +15,12 @@ MACHINE = 4
 
 
 @click.command()
-@click.option("--protocol", metavar="NAME", help="Look at this protocol only; exit 4 where it cannot run here.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    shell_complete=protocol_names,
+    help="Look at this protocol only; exit 4 where it cannot run here.",
+)
 @click.option("--device", is_flag=True, help="Ask torch which GPUs it sees, which takes some seconds.")
 @output_options
 @pass_session

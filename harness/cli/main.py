@@ -3,8 +3,11 @@
 A user's mistake prints one line a mistake and exits 2 without a traceback; a bug of ours keeps its traceback.
 """
 
+import contextlib
 import errno
 import importlib
+import io
+import os
 import sys
 from pathlib import Path
 
@@ -34,10 +37,13 @@ COMMANDS = {
     "spectra": "Singular-value spectra of any adapter, checkpoint or run.",
     "runs": "The runs of the store: list, show, exclude.",
     "db": "The index: path, query, rebuild.",
+    "completion": "The script that completes commands and names in a shell.",
     "doctor": "What works on this machine, and which protocols it can run.",
 }
 """Command and short help; each lives in the module of its name."""
 
+COMPLETE = "_HARNESS_COMPLETE"
+"""The variable that a shell asks for completions with; the script of `harness completion` sets it."""
 OK, USAGE, INTEGRITY, MACHINE, INTERRUPTED = 0, 2, 3, 4, 130
 
 
@@ -88,6 +94,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def status(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    if os.environ.get(COMPLETE, "").endswith("_complete"):
+        return _completed()
     try:
         return _status(arguments)
     except click.ClickException as error:
@@ -101,6 +109,18 @@ def status(arguments: list[str] | None = None) -> int:
             raise
         click.echo(f"{error.filename}: {error.strerror}. Choose another --store, or make room.", err=True)
         return MACHINE
+
+
+def _completed() -> int:
+    """Answer a shell that asks for completions; what goes wrong is told to nobody, who only pressed a key."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            cli.main(args=[], prog_name="harness", complete_var=COMPLETE)
+        except SystemExit as end:
+            return int(end.code or 0)
+        except Exception:
+            return USAGE
+    return USAGE
 
 
 def _status(arguments: list[str] | None) -> int:

@@ -2,6 +2,7 @@
 
 import click
 
+from harness.cli.names import hypothesis_names
 from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
 from harness.spec.shelf import nameable
@@ -9,7 +10,9 @@ from harness.spec.shelf import nameable
 
 @click.command()
 @click.argument("name")
-@click.option("--like", required=True, metavar="NAME", help="The hypothesis to start from.")
+@click.option(
+    "--like", required=True, metavar="NAME", shell_complete=hypothesis_names, help="The hypothesis to start from."
+)
 @output_options
 @pass_session
 def command(session: Session, name: str, like: str) -> int:

@@ -10,6 +10,7 @@ from harness.campaign.foreseen import foreseen
 from harness.campaign.outlook import Outlook, outlook
 from harness.cli.campaign import asked, tell_left_out
 from harness.cli.mistakes import meant, nearest_run
+from harness.cli.names import hypothesis_names, run_names
 from harness.cli.session import (
     Session,
     models_option,
@@ -25,11 +26,16 @@ from harness.spec import Hypothesis
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @protocol_option
 @models_option
 @no_rivals_option
-@click.option("--why", metavar="RUN", help="Why this run is needed, and how it differs from the nearest that exists.")
+@click.option(
+    "--why",
+    metavar="RUN",
+    shell_complete=run_names,
+    help="Why this run is needed, and how it differs from the nearest that exists.",
+)
 @output_options
 @pass_session
 def command(

@@ -12,6 +12,7 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import pin
+from harness.cli.names import hypothesis_names
 from harness.cli.session import Session, output_options, pass_session, protocol_option
 from harness.plan import registration_hash
 from harness.record.registration import Registration
@@ -22,7 +23,7 @@ SHORTEST_REASON = 10
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @protocol_option
 @click.option("--amend", is_flag=True, help="Register a changed declaration anew; the one before stays as it is.")
 @click.option("--reason", metavar="TEXT", help=f"Why it was amended, in {SHORTEST_REASON} characters or more.")

@@ -6,6 +6,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.execution import Progress
 from harness.campaign.foreseen import needed, unfinished_tunings
 from harness.cli.campaign import FAILED, asked, execute, pin, tell_failures
+from harness.cli.names import hypothesis_names
 from harness.cli.session import (
     Session,
     explore_option,
@@ -19,7 +20,7 @@ from harness.plan import RunSet, union
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @protocol_option
 @models_option
 @workers_option

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from harness.campaign.bench import Bench
 from harness.cli.campaign import models as named_models
 from harness.cli.mistakes import meant, nearest_run
+from harness.cli.names import hypothesis_names, run_names
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import own_bases
 from harness.record.atomic import read_json
@@ -43,7 +44,7 @@ def list_(session: Session) -> int:
 
 
 @command.command()
-@click.argument("run")
+@click.argument("run", shell_complete=run_names)
 @output_options
 @pass_session
 def show(session: Session, run: str) -> int:
@@ -62,7 +63,7 @@ def show(session: Session, run: str) -> int:
 
 
 @command.command()
-@click.argument("run")
+@click.argument("run", shell_complete=run_names)
 @click.option("--reason", metavar="TEXT", required=True, help="What is wrong with it, whatever it scored.")
 @output_options
 @pass_session
@@ -79,7 +80,9 @@ def exclude(session: Session, run: str, reason: str) -> int:
 
 @command.command(name="import")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option("--hypothesis", metavar="NAME", required=True, help="The claim that it bears on.")
+@click.option(
+    "--hypothesis", metavar="NAME", required=True, shell_complete=hypothesis_names, help="The claim that it bears on."
+)
 @click.option("--as", "name", metavar="NAME", help="What to call it (default: the file's name).")
 @protocol_option
 @output_options
@@ -101,7 +104,7 @@ def import_(session: Session, table: Path, hypothesis: str, name: str | None, pr
 
 
 @command.command()
-@click.argument("hypothesis", metavar="NAME")
+@click.argument("hypothesis", metavar="NAME", shell_complete=hypothesis_names)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File (NAME-PROTOCOL.tar.gz).")
 @protocol_option
 @models_option

@@ -111,8 +111,13 @@ def output_options(function: F) -> F:
 
 def protocol_option(function: F) -> F:
     """Add --protocol."""
+    from harness.cli.names import protocol_names  # which knows sessions
+
     text = "Protocol in runs/ (default: the project's setting, else tiny)."
-    return click.option("--protocol", metavar="NAME", envvar="HARNESS_PROTOCOL", help=text)(function)
+    named = click.option(
+        "--protocol", metavar="NAME", envvar="HARNESS_PROTOCOL", shell_complete=protocol_names, help=text
+    )
+    return named(function)
 
 
 def models_option(function: F) -> F:
@@ -121,8 +126,12 @@ def models_option(function: F) -> F:
     def split(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
         return tuple(name.strip() for name in (value or "").split(",") if name.strip())
 
+    from harness.cli.names import base_names  # which knows sessions
+
     text = "Bases of the protocol, with commas between (default: its own choice)."
-    return click.option("--models", metavar="A,B", callback=split, envvar="HARNESS_MODELS", help=text)(function)
+    return click.option(
+        "--models", metavar="A,B", callback=split, envvar="HARNESS_MODELS", shell_complete=base_names, help=text
+    )(function)
 
 
 def explore_option(function: F) -> F:

@@ -7,6 +7,7 @@ import click
 from pydantic import BaseModel
 
 from harness.cli.mistakes import meant
+from harness.cli.names import declaration_names
 from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError, Protocol
 from harness.spec.declared import Declared
@@ -15,7 +16,7 @@ from harness.spec.trainer import TRAINERS, trainer_fields
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=declaration_names)
 @output_options
 @pass_session
 def command(session: Session, name: str) -> int:

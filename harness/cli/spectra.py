@@ -16,6 +16,7 @@ import click
 
 from harness.cli.main import MACHINE, OK
 from harness.cli.mistakes import meant, nearest_run
+from harness.cli.names import run_names_or_files
 from harness.cli.outputs import Output, outputs
 from harness.cli.session import Session, output_options, pass_session
 from harness.publish.terminal import drawn_over
@@ -51,8 +52,13 @@ class _Place:
 
 
 @click.command()
-@click.argument("target", metavar="PATH|RUN|HUB_ID[@REVISION]")
-@click.option("--against", metavar="BASE", help="The base: a path, run or model on the Hub (a run knows its own).")
+@click.argument("target", metavar="PATH|RUN|HUB_ID[@REVISION]", shell_complete=run_names_or_files)
+@click.option(
+    "--against",
+    metavar="BASE",
+    shell_complete=run_names_or_files,
+    help="The base: a path, run or model on the Hub (a run knows its own).",
+)
 @click.option("--top", type=click.IntRange(min=1), metavar="K", help="Only K leading values of full matrices; faster.")
 @click.option("--parquet", type=click.Path(path_type=Path), help="Write a row per matrix to this .parquet file.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw it: .png, .svg or .pdf.")

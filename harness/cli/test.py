@@ -10,6 +10,7 @@ from harness.campaign.looks import due
 from harness.campaign.verdicts import made_subjects, verdict_on
 from harness.cli.campaign import FAILED, as_shown, asked, execute, pin, shown, tell_failures, tell_left_out
 from harness.cli.campaign import models as named_models
+from harness.cli.names import hypothesis_names
 from harness.cli.session import (
     Session,
     explore_option,
@@ -32,7 +33,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @click.option("--all", "every", is_flag=True, help="Test every claim that this protocol can ask.")
 @protocol_option
 @models_option

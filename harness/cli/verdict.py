@@ -6,12 +6,13 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import shown
+from harness.cli.names import hypothesis_names
 from harness.cli.session import Session, output_options, pass_session
 from harness.record.verdict_files import latest
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @output_options
 @pass_session
 def command(session: Session, names: tuple[str, ...]) -> int:
