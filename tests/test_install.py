@@ -67,3 +67,13 @@ def test_a_project_of_ones_own_adds_and_overrides(unpacked: Path, tmp_path: Path
     assert "hypotheses/rank-collapse.yaml of this project stands before the shipped file" in done.stderr
     declared = sum(len([*(ROOT / kind).glob("*.yaml")]) for kind in ("hypotheses", "runs")) + 1  # mine
     assert harness(unpacked, below, "validate").stdout.strip() == f"{declared} declarations, no mistake"
+
+
+def test_a_project_is_begun_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:
+    done = harness(unpacked, tmp_path, "init", "mine")
+    assert done.returncode == 0
+    for kind in ("hypotheses", "runs", "analysis", "paper"):
+        assert {p.name for p in (tmp_path / "mine" / kind).iterdir()} == {p.name for p in (ROOT / kind).iterdir()}
+    assert harness(unpacked, tmp_path / "mine", "new", "own").returncode == 0
+    done = harness(unpacked, tmp_path / "mine", "plan", "own", "--protocol", "smoke")
+    assert done.returncode == 0 and "16 runs in all on 1 bases" in done.stdout

@@ -93,6 +93,8 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         "rebuild": ["db", "rebuild"],
         "path": ["db", "path"],
         "new": ["new", "another", "--like", "live"],
+        "init": ["init", "elsewhere"],
+        "completion": ["completion", "bash"],
         "schema": ["schema"],
         "query": ["db", "query", "SELECT run_id, rank FROM run ORDER BY ALL"],
     }

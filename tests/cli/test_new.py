@@ -1,6 +1,7 @@
 """A hypothesis to start from, and a schema that editors check it against."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from harness.spec import Hypothesis
+from harness.spec.design import Design
+from harness.spec.model import Model
+from harness.spec.prediction import NonInferiority
 from harness.spec.shelf import shipped
 
 if TYPE_CHECKING:
@@ -23,6 +28,39 @@ def test_a_copy_keeps_its_comments_and_is_valid(harness: Call, made: "Made") -> 
     assert said.json == {"file": str(made.root / "hypotheses" / "mine.yaml"), "like": "rank-collapse"}
     assert text.endswith((shipped() / "hypotheses" / "rank-collapse.yaml").read_text())
     assert harness("validate", "hypotheses/mine.yaml").code == 0
+
+
+def test_without_another_one_it_is_a_claim_whose_fields_are_explained(harness: Call, made: "Made") -> None:
+    said = harness("new", "mine", "--json")
+    file = made.root / "hypotheses" / "mine.yaml"
+    assert said.json == {"file": str(file), "like": None}
+    assert harness("validate", "hypotheses/mine.yaml").out == "1 declarations, no mistake\n"  # power and all
+    assert harness("plan", "mine").out.splitlines()[-1].startswith("16 runs in all on 1 bases: 16 new")
+    text = file.read_text()
+    for model in (Hypothesis, Design, Model, NonInferiority):
+        for field in model.model_fields:
+            assert f"{field}:" in text, field
+    kinds = re.findall(r'"kind": {[^}]*"const": "([a-z_]+)"', json.dumps(Hypothesis.model_json_schema()))
+    assert len(kinds) == 10
+    assert [kind for kind in kinds if kind not in text] == []
+
+
+def test_what_is_commented_out_there_is_valid_too(harness: Call, made: "Made") -> None:
+    """Uncomment one field at a time: each is a field of where it stands, with a value that it takes."""
+    harness("new", "mine")
+    lines = (made.root / "hypotheses" / "mine.yaml").read_text().splitlines()
+    fields = [i for i, line in enumerate(lines) if re.match(r" +# [a-z_]+: \S", line)]
+    assert len(fields) > 10
+    for i in fields:
+        if "association" in lines[i] or "tuned" in lines[i]:  # for predictions of other kinds, and arms that are tuned
+            continue
+        changed = [*lines[:i], lines[i].replace("# ", "", 1), *lines[i + 1 :]]
+        made.declare("hypotheses/mine.yaml", "\n".join(changed))
+        said = harness("show", "mine")
+        assert said.code == 0, said.err
+        name = lines[i].split(":")[0].strip(" #")
+        said_of = [line for line in said.out.splitlines() if line.strip(" -").startswith(f"{name}:")]
+        assert any("# default" not in line for line in said_of), name
 
 
 def test_nothing_is_overwritten(harness: Call, made: "Made") -> None:
