@@ -34,7 +34,7 @@ COMMANDS = {
     "status": "Show what is done, what is at work, what failed.",
     "verdict": "Show stored verdicts; computes nothing.",
     "catalogue": "What all claims came to, and what it took, as a table.",
-    "report": "Write the appendix table of stored verdicts.",
+    "report": "Write an appendix, tables, figures and a page of the verdicts.",
     "spectra": "Singular-value spectra of any adapter, checkpoint or run.",
     "runs": "The runs of the store: list, show, exclude.",
     "db": "The index: path, query, rebuild.",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.session import Session, output_options, pass_session, protocol_option
+from harness.cli.names import hypothesis_names, protocol_names
+from harness.cli.session import Session, output_options, pass_session
 from harness.record.atomic import IntegrityError, write_bytes
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ INTEGRITY = 3
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=hypothesis_names)
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder (.harness/report).")
 @click.option("--format", "formats", metavar="A,B", help="Of tex, md, html, csv, with commas between (all).")
 @click.option("--check", is_flag=True, help="Recompute every number from the run directories; exit 3 on a difference.")
-@protocol_option
+@click.option("--protocol", metavar="NAME", shell_complete=protocol_names, help="Verdicts under this one (all).")
 @output_options
 @pass_session
 def command(

@@ -34,7 +34,7 @@ def begin(folder: Path) -> list[str]:
     """
     if folder.exists() and not folder.is_dir():
         raise DeclarationError([f"{folder}: is no folder. Name another."])
-    names = sorted([*SUFFIX, ".gitignore", "pyproject.toml"])
+    names = sorted({*(kind.partition("/")[0] for kind in SUFFIX), ".gitignore", "pyproject.toml"})
     if there := [name for name in names if os.path.lexists(folder / name)]:
         verb = "is" if len(there) == 1 else "are"
         rule = f"{', '.join(there)} {verb} there already. Nothing was written: name another folder, or move them."

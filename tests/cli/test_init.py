@@ -14,6 +14,10 @@ Call = Callable[..., Any]
 NAMES = [".gitignore", "analysis", "hypotheses", "paper", "pyproject.toml", "runs"]
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_it_is_a_project_that_says_what_is_shipped(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = call("init", "mine")
@@ -22,8 +26,7 @@ def test_it_is_a_project_that_says_what_is_shipped(call: Call, tmp_path: Path, m
     made = tmp_path / "mine"
     assert sorted(os.listdir(made)) == NAMES
     for kind in ("hypotheses", "runs", "analysis", "paper"):
-        files = {path.name: path.read_bytes() for path in (shipped() / kind).iterdir()}
-        assert {path.name: path.read_bytes() for path in (made / kind).iterdir()} == files
+        assert contents(made / kind) == contents(shipped() / kind)
     before = call("validate", "--json").json
     listed = call("-C", "mine", "list")
     assert (listed.code, listed.err) == (0, "")  # no copy differs from what is shipped

@@ -29,7 +29,7 @@ ANSWERS: dict[str, Any] = {
     "status": campaign.Status,
     "verdict": campaign.Verdicts,
     "catalogue": campaign.Catalogue,
-    "report": records.Report,
+    "report": records.Report | records.Checked,
     "spectra": records.Spectra,
     "runs list": list[records.ListedRun],
     "runs show": records.ShownRun,

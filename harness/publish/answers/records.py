@@ -94,9 +94,21 @@ class Rebuilt(TypedDict):
 
 @with_config(DOCUMENTED)
 class Report(TypedDict):
-    """Files that were written."""
+    """A report that was written."""
 
-    written: list[str]
+    folder: str
+    verdicts: int
+    files: list[str]
+    """Paths in the folder."""
+
+
+@with_config(DOCUMENTED)
+class Checked(TypedDict):
+    """A report that was checked."""
+
+    folder: str
+    differences: list[str]
+    """One line each; none where every number is what the run directories give."""
 
 
 Query = list[dict[str, Any]]

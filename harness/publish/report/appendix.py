@@ -20,6 +20,8 @@ from harness.publish.report.table import Table
 
 BEFORE = 10
 """Tables of the whole report of a lower order come before the verdicts, all others after them."""
+CARD = 96
+"""Columns of a card that stand on one line in small type."""
 
 
 class _Latex(str):
@@ -84,7 +86,7 @@ def _chapter(
         "stands": chapter.beside.stands if chapter.beside.stands not in said.reading else "",
         "tables": [_path(paths(table)) for table in tables if table.verdict == chapter.verdict_id],
         "figures": [figure for figure in figures if figure.verdict_id == chapter.verdict_id],
-        "card": card(said, chapter.beside).splitlines(),
+        "card": card(said, chapter.beside, CARD).splitlines(),
         "not_shown": "; ".join(said.not_shown),
     }
 
