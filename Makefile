@@ -4,14 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: verdict catalogue test calibration check format wheel clean
+.PHONY: verdict install catalogue test calibration check format docs wheel clean
 
 verdict: $(VENV)/.installed
 	$(BIN)/harness test rank-collapse
 
+install: $(VENV)/.installed
+
 catalogue: $(VENV)/.installed
 	$(BIN)/harness test --all
-	$(BIN)/harness catalogue --into README.md
+	$(BIN)/harness catalogue --into docs/catalogue.md
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
@@ -30,11 +32,15 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html; to search it too: $(BIN)/python -m http.server --directory site"
+
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist site .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

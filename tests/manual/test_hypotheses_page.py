@@ -1,4 +1,4 @@
-"""docs/hypotheses.md against the declarations that it is about: no field of theirs is left out, none is invented."""
+"""The page on hypotheses against the declarations that it is about: no field is left out, none is invented."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from harness.cli.main import COMMANDS
 from harness.spec import Hypothesis
 from harness.spec.arms import Arm
 
-PAGE = (Path(__file__).parent.parent / "docs" / "hypotheses.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "hypotheses.md").read_text(encoding="utf-8")
 
 
 def first_column(heading: str) -> set[str]:

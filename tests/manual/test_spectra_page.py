@@ -1,4 +1,4 @@
-"""docs/spectra.md names what there is: arms that parse, fields of specs, columns, views, options of the command."""
+"""The page on spectra names what there is: arms that parse, fields of specs, columns, views, options of the command."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from harness.spec.arms import Arm
 from harness.spectra.spectrum import Source
 from harness.spectra.table import COLUMNS
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "spectra.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reference" / "spectra.md").read_text(encoding="utf-8")
 
 
 def table(head: str) -> list[list[str]]:
