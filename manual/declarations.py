@@ -159,8 +159,8 @@ def _plain(said: Schema) -> str:
         case "array":
             return f"list of {kind(said['items'])}"
         case "object":
-            inner = said.get("additionalProperties")
-            return f"mapping of names to {kind(inner)}" if isinstance(inner, dict) else "mapping"
+            inner: Schema | bool = said.get("additionalProperties", True)
+            return "mapping" if isinstance(inner, bool) else f"mapping of names to {kind(inner)}"
         case "string":
             return f"text like `{said['pattern']}`" if "pattern" in said else "text"
         case "integer":

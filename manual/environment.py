@@ -12,7 +12,7 @@ OTHERS = {
     "HF_HOME": "Where the Hub's own library keeps what it has fetched; files are linked from there into the store.",
     "XDG_CACHE_HOME": "`harness spectra` keeps spectra of weights and differences in `rlvr-harness` below it, "
     "else below `~/.cache`.",
-    "NO_COLOR": "What rich and click understand by it; cards and tables are plain text in any case.",
+    "NO_COLOR": "No colours in the progress on a terminal; cards and tables are plain text in any case.",
 }
 """Variables that are not options."""
 
