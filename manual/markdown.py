@@ -4,15 +4,21 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 
-SPECIAL = re.compile(r"([\\*_<>\[\]|])")
+SPECIAL = re.compile(r"[\\*_<>\[\]]")
+ENTITIES = {"<": "&lt;", ">": "&gt;"}
+"""Of signs that Markdown takes for HTML, and does not let a backslash hide."""
 
 
 def escaped(text: str) -> str:
     """Return `text` so that Markdown shows its signs; what stands between backticks is code and stays."""
     parts = text.split("`")
     if len(parts) % 2 == 0:  # a backtick without its partner
-        return SPECIAL.sub(r"\\\1", text)
-    return "`".join(part if i % 2 else SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts))
+        return _shown(text)
+    return "`".join(part if i % 2 else _shown(part) for i, part in enumerate(parts))
+
+
+def _shown(text: str) -> str:
+    return SPECIAL.sub(lambda sign: ENTITIES.get(sign[0], f"\\{sign[0]}"), text)
 
 
 def prose(docstring: str | None) -> str:

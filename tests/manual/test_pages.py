@@ -23,7 +23,7 @@ WRITTEN = re.findall(r'^    "(reference/[\w-]+\.md)": ', (ROOT / "manual" / "hoo
 
 
 def test_signs_are_shown_and_code_stays() -> None:
-    assert escaped("a_b * <x> `a_b * <x>` |y|") == r"a\_b \* \<x\> `a_b * <x>` \|y\|"
+    assert escaped("a_b * <x> `a_b * <x>` |y|") == r"a\_b \* &lt;x&gt; `a_b * <x>` |y|"
     assert escaped("one ` alone_") == r"one ` alone\_"
     assert cell("a|b\n c\\|d") == r"a\|b c\|d"
     assert table(("x", "y"), [("1", "a|b")]) == "| x | y |\n| --- | --- |\n| 1 | a\\|b |"
@@ -82,7 +82,7 @@ def test_every_measure_has_its_grain_and_its_text() -> None:
     page = measures_page()
     for path in (ROOT / "analysis").glob("*.sql"):
         grain, value = said(path)
-        assert f"| [`{path.stem}`](#{path.stem}) | {escaped(grain)} | {escaped(value)} |" in page
+        assert f"| [`{path.stem}`](#{path.stem}) | {cell(escaped(grain))} | {cell(escaped(value))} |" in page
         assert path.read_text(encoding="utf-8").strip() in page
 
 
@@ -98,7 +98,7 @@ def test_every_table_has_its_columns_with_their_comments() -> None:
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         for column, what in columns.items():
             assert re.search(
-                rf"^\| `{column}` \| `[A-Z\[\]]+` \| {re.escape(escaped(what.definition))} \|$", section, re.M
+                rf"^\| `{column}` \| `[A-Z\[\]]+` \| {re.escape(cell(escaped(what.definition)))} \|$", section, re.M
             )
     assert "One row per committed run" in page
     assert "| `rank` | `INTEGER` | null where the method has none |" in page

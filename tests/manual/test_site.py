@@ -50,7 +50,10 @@ class Read(HTMLParser):
         self.anchors: set[str] = set()
         self.styles: list[str] = []
         self.classes: set[str] = set()
+        self.text: list[str] = []
+        """Of the article itself, code left out."""
         self._in_style = False
+        self._within: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -63,10 +66,19 @@ class Read(HTMLParser):
         if tag == "a" and "href" in said:
             self.links.append(said["href"])
         self._in_style = tag == "style"
+        if tag in ("article", "pre", "code", "script"):
+            self._within.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = False
+        if self._within and self._within[-1] == tag:
+            self._within.pop()
 
     def handle_data(self, data: str) -> None:
         if self._in_style:
             self.styles.append(data)
+        elif self._within == ["article"]:
+            self.text.append(data)
 
 
 def built(settings: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -108,6 +120,14 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Read]) -
     sheets = [path.read_text(encoding="utf-8") for path in site.rglob("*.css")]
     assert sheets
     assert not any(OUTSIDE.search(sheet) for sheet in sheets)
+
+
+def test_no_sign_of_markdown_is_left_in_the_text(pages: dict[Path, Read]) -> None:
+    for page, read in pages.items():
+        text = "".join(read.text)
+        assert not re.search(r"\\[^\w\s]|`|\*\*|\| *---", text), page.name
+    fields = next(read for page, read in pages.items() if page.stem == "hypothesis-fields")
+    assert "mean(a) - mean(b) < margin" in "".join(fields.text)
 
 
 def test_every_link_and_anchor_leads_somewhere(site: Path, pages: dict[Path, Read]) -> None:
