@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import Made
 
 Call = Callable[..., Any]
-COMMITTED = Path(__file__).parents[2] / "docs" / "json.schema.json"
+COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "json.schema.json"
 
 
 def test_every_command_has_a_schema() -> None:
@@ -37,7 +37,7 @@ def test_every_command_has_a_schema() -> None:
 
 def test_the_committed_schemas_are_those_of_the_program(call: Call) -> None:
     said = call("schema", "--output", "all")
-    assert said.out == COMMITTED.read_text(encoding="utf-8"), "harness schema --output all > docs/json.schema.json"
+    assert said.out == COMMITTED.read_text(encoding="utf-8"), "harness schema --output all > docs/reference/json.schema.json"
     Draft202012Validator.check_schema(said.json)
     assert list(said.json["properties"]) == list(ANSWERS)
 

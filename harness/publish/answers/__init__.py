@@ -1,4 +1,4 @@
-"""What each command prints with --json, as types; JSON Schema is made from them (docs/json.md).
+"""What each command prints with --json, as types; JSON Schema is made from them (docs/reference/json.md).
 
 Within a major version fields may be added, and none is removed, renamed or given another type. Schemas therefore
 allow fields that they do not know.
