@@ -9,6 +9,7 @@ import pytest
 
 from harness.campaign.adopted import adopt_table, verdict_on_table
 from harness.campaign.bench import Bench
+from harness.campaign.beside import beside
 from harness.campaign.bundle import bundle
 from harness.campaign.verdicts import verdict_on
 from harness.record.adopted import adopted
@@ -103,3 +104,27 @@ def test_a_tables_verdict_is_decided_again_too(made: "Made", tmp_path: Path) -> 
     there = adopted(Store(root / ".harness"), "elsewhere")
     assert there is not None
     assert verdict_on_table(Bench(find_shelf(root), Store(root / ".harness"), "bench"), "live", claim, there) == first
+
+
+def test_rivals_travel_with_the_claim_so_that_what_stands_is_the_same(made: "Made", tmp_path: Path) -> None:
+    rival = made.claim_text.replace("rank: [8, 16]", "rank: [32]")
+    made.declare("hypotheses/other.yaml", rival + "rivals: [{hypothesis: third, explains: a third cause}]\n")
+    made.declare("hypotheses/third.yaml", made.claim_text.replace("rank: [8, 16]", "rank: [64]"))
+    explains = "rivals: [{hypothesis: other, explains: another cause}]\n"
+    made.declare("hypotheses/live.yaml", made.claim_text + explains)
+    bench = made.bench()
+    bench.register_shelf()
+    made.results(lambda run: 0.5 + run.index / 1000, "live", "other")
+    for name in ("live", "other"):
+        verdict_on(bench, name, bench.hypotheses([name])[name], bench.planned_bases(()))
+    root, _ = packed(made, tmp_path)
+    assert {path.stem for path in (root / "hypotheses").iterdir()} == {"live", "other", "third"}
+    unpacked = Bench(find_shelf(root), Store(root / ".harness"), "bench")
+    again = [
+        verdict_on(unpacked, name, unpacked.hypotheses([name])[name], unpacked.planned_bases(()))
+        for name in ("live", "other")
+    ]
+    assert [verdict.outcome for verdict in again] == [Outcome.SUPPORTED] * 2
+    stands = beside(unpacked, again[0], again).stands
+    assert stands and stands == beside(bench, again[0], again).stands
+    assert (root / "verdict-other-llama.json").is_file()

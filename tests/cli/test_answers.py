@@ -37,7 +37,9 @@ def test_every_command_has_a_schema() -> None:
 
 def test_the_committed_schemas_are_those_of_the_program(call: Call) -> None:
     said = call("schema", "--output", "all")
-    assert said.out == COMMITTED.read_text(encoding="utf-8"), "harness schema --output all > docs/reference/json.schema.json"
+    assert said.out == COMMITTED.read_text(encoding="utf-8"), (
+        "harness schema --output all > docs/reference/json.schema.json"
+    )
     Draft202012Validator.check_schema(said.json)
     assert list(said.json["properties"]) == list(ANSWERS)
 
