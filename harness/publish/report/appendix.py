@@ -53,7 +53,7 @@ def appendix(
 
     def picture(figure: Drawn) -> _Latex:
         return _Latex(
-            f"\\begin{{figure}}\n  \\centering\n  \\includegraphics[width=\\linewidth]{{{paths(figure)}}}\n"
+            f"\\begin{{figure}}\n  \\centering\n  \\drawing{{{paths(figure)}}}\n"
             f"  \\caption{{{escape(figure.caption)}}}\n  \\label{{{Key('fig:' + figure.name)}}}\n\\end{{figure}}"
         )
 
@@ -87,7 +87,6 @@ def _chapter(
         "tables": [_path(paths(table)) for table in tables if table.verdict == chapter.verdict_id],
         "figures": [figure for figure in figures if figure.verdict_id == chapter.verdict_id],
         "card": card(said, chapter.beside, CARD).splitlines(),
-        "not_shown": "; ".join(said.not_shown),
     }
 
 

@@ -12,6 +12,7 @@ from harness.publish.report.appendix import appendix
 from harness.publish.report.contents import report_tables
 from harness.publish.report.drawn import Drawn
 from harness.publish.report.emitted import Emitted, Lines
+from harness.publish.report.figures import figures as figures_of
 from harness.publish.report.html import page
 from harness.publish.report.latex import latex_table
 from harness.publish.report.markdown import escaped, markdown_table
@@ -47,8 +48,7 @@ def report(findings: Findings, shelf: Shelf, asked: Asked) -> Report:
     """Return the report; raise DeclarationError for a table that cannot be made."""
     formats = asked.formats
     tables = report_tables(findings, shelf)
-    figures: list[Drawn] = []
-    names = _Names()
+    figures, names = figures_of(findings), _Names()
     files: list[Emitted] = []
     if "tex" in formats:
         files += [latex_table(table, names.of(table, "tex")) for table in tables]
