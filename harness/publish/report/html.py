@@ -83,7 +83,7 @@ def page(findings: Findings, tables: Sequence[Table], figures: Sequence[Drawn]) 
             about=_about(findings, len(ids)),
             sections=sections,
             tables=_shown([table for table in tables if not table.verdict], "table", "", _leads(sections)),
-            figures=_inlined([figure for figure in figures if not figure.verdict_id], "figure"),
+            figures=_inlined(figures, ""),
             runs=_embedded({**details, "verdicts": _judged(sections)}),
         )
     )
@@ -98,17 +98,18 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {
+    words: dict[str, Any] = {
         "cells": cells,
         "estimate": _estimate,
-        "heading": lambda outcome: HEADING.get(outcome, "OPEN"),
+        "heading": _heading,
         "integrity": integrity,
         "intervals": intervals,
         "landmarks": landmarks,
-        "mark": lambda outcome: MARKS.get(str(outcome), OPEN),
+        "mark": _mark,
         "terms": terms,
         "width": WIDTH,
     }
+    environment.globals.update(words)
     environment.filters |= {"tuned": tuned, "reported": reported, "sentence": _sentence}
     return environment
 
@@ -121,6 +122,14 @@ def _estimate(said: Estimate) -> str:
     """Return an estimate with typographic signs."""
     text = re.sub(r"-(?=[\d.]|inf\b)", MINUS, estimate(said))
     return re.sub(r"\binf\b", "∞", text)
+
+
+def _heading(outcome: str) -> str:
+    return next((word for said, word in HEADING.items() if said == outcome), "OPEN")
+
+
+def _mark(outcome: str) -> str:
+    return MARKS.get(outcome, OPEN)
 
 
 def _sentence(text: str) -> str:
@@ -145,7 +154,7 @@ def _section(
     return replace(
         bare,
         tables=_shown([table for table in tables if table.verdict == key], f"table-{anchor}", whose, leads),
-        figures=_inlined([figure for figure in figures if figure.verdict_id == key], f"figure-{anchor}"),
+        figures=_inlined(figures, key),
         runs=runs,
     )
 
@@ -157,9 +166,9 @@ def _shown(tables: Sequence[Table], prefix: str, whose: str, leads: Leads) -> tu
     )
 
 
-def _inlined(figures: Sequence[Drawn], prefix: str) -> tuple[tuple[Drawn, Markup], ...]:
-    names = taken([figure.name for figure in figures])
-    return tuple((figure, inline(figure, f"{prefix}-{name}")) for figure, name in zip(figures, names, strict=True))
+def _inlined(figures: Sequence[Drawn], verdict_id: str) -> tuple[tuple[Drawn, Markup], ...]:
+    """Return the figures of a verdict; the names of their parts begin with their number, as there are very many."""
+    return tuple((each, inline(each, f"g{i}")) for i, each in enumerate(figures, 1) if each.verdict_id == verdict_id)
 
 
 def _whose(chapter: Chapter) -> str:
@@ -184,7 +193,7 @@ def _leads(sections: Sequence[Section]) -> Leads:
 def _about(findings: Findings, n_judged: int) -> dict[str, Any]:
     """Return what the report is of."""
     verdicts = [chapter.verdict for chapter in findings.chapters]
-    counted = Counter(HEADING.get(said.outcome, "OPEN") for said in verdicts)
+    counted = Counter(_heading(said.outcome) for said in verdicts)
     versions: dict[str, set[str]] = {}
     for said in verdicts:
         for name, version in said.software.items():
@@ -209,7 +218,7 @@ def _judged(sections: Sequence[Section]) -> list[dict[str, Any]]:
             "anchor": section.anchor,
             "whose": section.whose,
             "title": section.verdict.title,
-            "outcome": f"{HEADING.get(section.verdict.outcome, 'OPEN')} {section.verdict.outcome}",
+            "outcome": f"{_heading(section.verdict.outcome)} {section.verdict.outcome}",
             "base_accuracy": section.verdict.base_accuracy,
             "collapsed_below": section.verdict.collapsed_below,
             "trained_above": section.verdict.trained_above,

@@ -165,7 +165,7 @@ def _spectra(store: Store, runs: Sequence[str]) -> dict[str, Any]:
     said: dict[str, dict[str, list[Any]]] = {"spectra": {t: [] for t in TARGETS}, "ranks": {t: [] for t in TARGETS}}
     for run in runs:
         steps = sorted(spectra.get((run, "update"), {}))
-        first = next(iter(ranks.get((run, "update"), {}).values()), ([], []))[0]
+        first = next((found[0] for found in ranks.get((run, "update"), {}).values()), list[int]())
         kept_at.append(kept.place(steps))
         layers_at.append(layers.place(first))
         for target in TARGETS:

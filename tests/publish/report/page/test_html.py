@@ -116,7 +116,7 @@ def test_nothing_is_fetched_and_the_policy_says_so(text: str) -> None:
     style = text.split("<style>")[1].split("</style>")[0]
     assert "url(" not in style and "@import" not in style
     assert not re.search(r"fetch\(|XMLHttpRequest|WebSocket|import\(|sendBeacon|eval\(", parsed.scripts[0])
-    (policy,) = (a["content"] for tag, a in parsed.elements if a.get("http-equiv") == "Content-Security-Policy")
+    (policy,) = (a["content"] for _, a in parsed.elements if a.get("http-equiv") == "Content-Security-Policy")
     script = text.split("<script>")[1].split("</script>")[0]
     held = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert policy.startswith(f"default-src 'none'; script-src 'sha256-{held}';")
@@ -229,10 +229,12 @@ def test_rows_about_a_verdict_lead_to_it_and_name_its_heading(text: str) -> None
 def test_figures_keep_their_parts_apart_and_bring_nothing_along(text: str) -> None:
     parsed = Parsed(text)
     ids = parsed.all("id")
-    assert "figure-dose-p1" in ids and "figure-live-bench-llama-dose-p1" in ids
-    assert 'clip-path="url(#figure-dose-p1)"' in text and 'href="#figure-dose-p1"' in text
+    assert "g1-p1" in ids and "g2-p1" in ids
+    assert 'clip-path="url(#g1-p1)"' in text and 'href="#g1-p1"' in text
     assert "example.org" not in text and "<!-- r=8" not in text and "<?xml" not in text
     assert "A line." in parsed.text
+    assert parsed.all("style").count("--size: 300.0pt") == 2 and 'width="300pt"' not in text
+    assert '#p1 and id="x"' in parsed.text
 
 
 def test_a_figure_without_a_drawing_is_refused_by_name(made: "Made") -> None:
