@@ -48,6 +48,11 @@ def test_the_wheel_ships_declarations_and_no_tests(unpacked: Path) -> None:
     assert not (unpacked / "tests").exists()
 
 
+def test_the_wheel_ships_the_parts_of_the_page(unpacked: Path) -> None:
+    page = Path("harness") / "publish" / "report" / "page"
+    assert {p.name for p in (unpacked / page).iterdir()} == {p.name for p in (ROOT / page).iterdir()}
+
+
 def test_outside_any_project_the_shipped_shelf_is_there(unpacked: Path, tmp_path: Path) -> None:
     done = harness(unpacked, tmp_path, "plan", "rank-collapse", "--protocol", "smoke")
     assert done.stderr.splitlines()[0].startswith(str(unpacked))

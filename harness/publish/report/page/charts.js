@@ -98,11 +98,9 @@ function chartFigure(said, id) {
     figure.append(keys);
   }
   if (said.note) figure.append(element("p", { class: "note" }, said.note));
-  const details = element("details", { class: "query" }, element("summary", {}, `Numbers and query of ${said.title.toLowerCase()}`));
-  const fill = () => {
-    details.append(element("pre", { class: "sql", tabindex: "0", role: "group", "aria-label": `Query of ${said.title.toLowerCase()}` }, element("code", {}, said.sql)), numbersTable(said));
-  };
-  details.addEventListener("toggle", fill, { once: true });
+  const name = said.title.toLowerCase();
+  const query = element("pre", { class: "sql", tabindex: "0", role: "group", "aria-label": `Query of ${name}` }, element("code", {}, said.sql));
+  const details = element("details", { class: "query" }, element("summary", {}, `Numbers and query of ${name}`), query, numbersTable(said));
   figure.append(details);
   return figure;
 }

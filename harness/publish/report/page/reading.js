@@ -17,6 +17,7 @@ function openRun(id) {
   back.addEventListener("click", (event) => {
     if (!reading.left) return;
     event.preventDefault();
+    event.stopPropagation();
     returning();
   });
   run.replaceChildren(element("p", {}, back), ...runView(id));
@@ -95,8 +96,11 @@ document.addEventListener("DOMContentLoaded", () => {
     queryable(box);
   }
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.('a[href^="#run/"]');
-    if (link && !document.getElementById("report").hidden) [reading.left, reading.scroll] = [link, scrollY];
+    const link = event.target.closest?.('a[href^="#"]');
+    if (!link) return;
+    const [opens, within] = [link.hash.startsWith("#run/"), !document.getElementById("report").hidden];
+    if (opens && within) [reading.left, reading.scroll] = [link, scrollY];
+    if (!opens) reading.left = null; // the reader asked for another place
   });
   printing();
   addEventListener("hashchange", route);

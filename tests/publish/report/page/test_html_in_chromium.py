@@ -186,6 +186,10 @@ def test_a_run_opens_and_back_returns_to_where_it_was_left(opened: Callable[...,
     page.get_by_role("link", name="Back to the report").click()
     page.locator("#report").wait_for()
     assert page.evaluate("scrollY") == left
+    page.keyboard.press("Enter")
+    page.get_by_role("navigation").get_by_role("link", name="All verdicts").click()
+    page.locator("#report").wait_for()
+    assert page.evaluate("scrollY") < left and page.evaluate("document.activeElement.id") == "overview"
 
 
 def test_a_run_can_be_linked_to_and_one_that_is_not_there_is_told(opened: Callable[..., Page]) -> None:
