@@ -219,7 +219,6 @@ def _judged(sections: Sequence[Section]) -> list[dict[str, Any]]:
             "whose": section.whose,
             "title": section.verdict.title,
             "outcome": f"{_heading(section.verdict.outcome)} {section.verdict.outcome}",
-            "base_accuracy": section.verdict.base_accuracy,
             "collapsed_below": section.verdict.collapsed_below,
             "trained_above": section.verdict.trained_above,
             "runs": [

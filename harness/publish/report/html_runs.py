@@ -49,7 +49,8 @@ class Shared:
 def run_details(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
     """Return what the page knows of those of the runs that the index has, as columns in the order of their ids.
 
-    `id` names the runs. `facts` has a list for each of FACTS. `curves` has, for each of CURVES, the series of each run
+    `id` names the runs. `facts` has a list for each of FACTS, `starts` the accuracies of the bases that they start
+    from, checkpoints too (None: not in the index). `curves` has, for each of CURVES, the series of each run
     (None where the trainer logged none) at the updates `updates[at[run]]`, `of` how many there were. `spectra` and
     `ranks` have, for each of update and null, of each run the series of every kept step `kept[kept_at[run]]`: singular
     values, and effective ranks by `layers[layers_at[run]]`. `settings` has names, and for each its values and, at
@@ -82,12 +83,17 @@ def thinned(n: int, most: int = POINTS) -> list[int]:
 
 
 def _runs(store: Store, run_ids: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    sql = f"SELECT run_id, identity, trainer, {', '.join(FACTS)} FROM run WHERE {OF} ORDER BY run_id"
+    told = ", ".join(f"r.{name}" for name in FACTS)
+    sql = (
+        f"SELECT r.run_id, r.identity, r.trainer, {told}, b.accuracy "
+        f"FROM run AS r LEFT JOIN base AS b USING (base_id) WHERE {OF} ORDER BY r.run_id"
+    )
     rows = query(store, sql, [list(run_ids)])[1]
     facts = {name: [_fact(row[3 + i]) for row in rows] for i, name in enumerate(FACTS)}
     identities = [dict(_flat("", json.loads(row[1]))) for row in rows]
     arguments = [_arguments(json.loads(row[2]) if row[2] else {}) for row in rows]
-    return [row[0] for row in rows], {"facts": facts, **_settings(identities, arguments)}
+    starts = [row[-1] for row in rows]
+    return [row[0] for row in rows], {"facts": facts, "starts": starts, **_settings(identities, arguments)}
 
 
 def _fact(value: Any) -> Any:

@@ -36,7 +36,7 @@ class ShownColumn:
     read: str
     """What its cells are selected as."""
     kind: str
-    """Class of its cells: number, code, wraps or text."""
+    """Classes of its cells: number, code, wraps, both of these, or text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,8 @@ def _parts(table: Table, row: int, column: str) -> tuple[str, str]:
 def _kind(written: Written, width: float | None) -> str:
     if written in NUMBERS:
         return "number"
-    return "code" if written in ("code", "value") else "wraps" if width else "text"
+    kind = "code" if written in ("code", "value") else ""
+    return " ".join(filter(None, (kind, "wraps" if width else ""))) or "text"
 
 
 def _cells(table: Table, row: int, leads: Leads) -> tuple[ShownCell, ...]:

@@ -87,7 +87,8 @@ function printing() {
 
 document.addEventListener("DOMContentLoaded", () => {
   reading.title = document.title;
-  document.getElementById("controls").append(unfolding(), schemeButton());
+  if (document.querySelector("main details")) document.getElementById("controls").append(unfolding());
+  document.getElementById("controls").append(schemeButton());
   const narrow = matchMedia("(max-width: 67.99rem)").matches;
   if (narrow) document.querySelector("nav details")?.removeAttribute("open");
   for (const box of document.querySelectorAll(".table")) {

@@ -48,11 +48,11 @@ function runView(id) {
 function facts(all, place, counts) {
   const list = element("dl");
   const add = (name, text) => list.append(element("dt", {}, name), element("dd", {}, text));
-  const { verdict, run } = counts[0];
+  const { run } = counts[0];
   const labels = [...new Set(counts.map((each) => each.run[3]))];
+  const start = all.starts[place];
   add("Label", labels.join(" or "));
-  add("Accuracy", `${run[4].toFixed(3)} on the held-out problems${verdict.base_accuracy === null ? "" : `; its base ${verdict.base_accuracy.toFixed(3)}`}`);
-  if (verdict.collapsed_below !== null && verdict.trained_above !== null) add("Labels mean", `collapsed below ${verdict.collapsed_below.toFixed(3)}, trained above ${verdict.trained_above.toFixed(3)}`);
+  add("Accuracy", `${run[4].toFixed(3)} on the held-out problems${start === null ? "" : `; it starts from ${start.toFixed(3)}`}`);
   add("Cell", run[1]);
   add("Seed", `number ${run[2]}`);
   add("Base", run[5]);
@@ -60,13 +60,17 @@ function facts(all, place, counts) {
   return list;
 }
 
+function limit(value) {
+  return element("td", {}, value === null ? "" : value.toFixed(3));
+}
+
 function countsTable(counts) {
   const body = element("tbody");
   for (const { verdict, run } of counts) {
-    body.append(element("tr", {}, element("th", { scope: "row", class: "wraps" }, element("a", { href: `#${verdict.anchor}` }, verdict.title)), element("td", {}, verdict.whose), element("td", {}, verdict.outcome), element("td", {}, run[3])));
+    body.append(element("tr", {}, element("th", { scope: "row", class: "wraps" }, element("a", { href: `#${verdict.anchor}` }, verdict.title)), element("td", {}, verdict.whose), element("td", {}, verdict.outcome), element("td", {}, run[3]), limit(verdict.collapsed_below), limit(verdict.trained_above)));
   }
   const head = element("tr");
-  for (const name of ["Counts for", "Verdict", "Outcome", "Label there"]) head.append(element("th", { scope: "col" }, name));
+  for (const name of ["Counts for", "Verdict", "Outcome", "Label there", "Collapsed below", "Trained above"]) head.append(element("th", { scope: "col" }, name));
   const table = element("table", {}, element("caption", {}, element("span", {}, "Verdicts that rest on it")), element("thead", {}, head), body);
   return element("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": "Verdicts that rest on it" }, table);
 }

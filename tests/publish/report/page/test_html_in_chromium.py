@@ -177,7 +177,8 @@ def test_a_run_opens_and_back_returns_to_where_it_was_left(opened: Callable[...,
     curves = ["Reward", "Loss", "Gradient norm", "Entropy"]
     assert titles == [*curves, "Leading singular values", "Effective rank by layer"]
     assert "60 of 90 updates" in page.locator("#run .charts").first.inner_text()
-    assert "cell.adapter.rank" in page.locator("#run").inner_text()
+    said = page.locator("#run").inner_text()
+    assert "cell.adapter.rank" in said and "on the held-out problems; it starts from 0.400" in said
     page.go_back()
     page.locator("#report").wait_for()
     assert page.evaluate("document.activeElement.textContent") == name

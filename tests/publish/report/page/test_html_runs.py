@@ -81,6 +81,19 @@ def test_settings_are_those_in_which_runs_differ(details: dict[str, Any]) -> Non
     assert set(details["facts"]) == set(FACTS) and set(details["facts"]["updates"]) == {20}
 
 
+def test_a_run_starts_from_the_accuracy_of_its_own_base(made: "Made") -> None:
+    bench = made.bench()
+    planned = bench.plan(bench.hypotheses(["live"]), ["llama", "qwen"])
+    for base, accuracy in zip(planned.bases, (0.4, 0.25), strict=True):
+        made.base(base, accuracy)
+    runs = [next(run for run in planned.runs if run.base == base) for base in planned.bases]
+    for run in runs:
+        made.run(run, 0.5)
+    refresh(made.store, [])
+    found = run_details(made.store, [run.id for run in runs])
+    assert dict(zip(found["id"], found["starts"], strict=True)) == {runs[0].id: 0.4, runs[1].id: 0.25}
+
+
 def test_an_argument_that_one_trainer_alone_knows_is_no_difference(made: "Made") -> None:
     bench = made.bench()
     planned = bench.plan(bench.hypotheses(["live"]), ["llama"])
