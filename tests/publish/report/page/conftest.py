@@ -23,7 +23,8 @@ MODULES = ("q_proj", "up_proj")
 SVG = """<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" width="300pt" viewBox="0 0 300 100">
 <metadata>https://example.org</metadata><!-- r=8 -->
 <defs><clipPath id="p1"><rect width="9" height="9"/></clipPath></defs>
-<g id="axes" clip-path="url(#p1)"><use href="#p1"/><path d="M0 0L300 100" style="stroke:#000"/></g></svg>"""
+<g id="axes" clip-path="url(#p1)"><use href="#p1"/><path d="M0 0L300 100" style="stroke:#000"/>
+<text>url(#p1 and id="x"</text></g></svg>"""
 
 
 def steps(accuracy: float) -> list[dict[str, Any]]:
