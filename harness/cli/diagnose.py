@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.campaign.bench import Bench
 from harness.cli.names import hypothesis_names
+from harness.cli.outputs import Output, outputs
 from harness.cli.session import Session, output_options, pass_session, protocol_option
 from harness.spec import Hypothesis
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 EVERY = 2.0
 """Seconds between lines of progress."""
 MOST_SEEDS = 1000
+DRAWN = (".png", ".svg", ".pdf")
 
 Varied = tuple[str, tuple[float, ...]]
 """What of the design is varied, and its values."""
@@ -51,6 +54,9 @@ def _varied(_: click.Context, __: click.Parameter, value: str | None) -> Varied 
 @click.option(
     "--target", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Seek the fewest seeds with this power."
 )
+@click.option(
+    "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw what --vary shows: .png, .svg or .pdf."
+)
 @output_options
 @pass_session
 def command(
@@ -61,11 +67,13 @@ def command(
     seed: int,
     vary: Varied | None,
     target: float | None,
+    figure: Path | None,
 ) -> int:
     """Simulate the claim NAME in worlds where it is true, false, and on the edge, and decide it as `test` would.
 
     The declared world is the `model` of the declaration. Nothing is registered or executed.
     """
+    drawn = _figure(session, figure, vary)
     from harness.campaign.expected import estimands, expected  # scipy, 2 s
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
@@ -75,11 +83,20 @@ def command(
         bench, name, hypothesis, expected(bench, hypothesis), estimands(bench, hypothesis), sims, seed, session.width
     )
     watch = _watch(session)
-    value, text = _by_value(task, vary, watch) if vary else _in_worlds(task, target, watch)
+    value, text = _by_value(task, vary, watch, drawn) if vary else _in_worlds(task, target, watch)
     head = f"{name}  protocol {bench.protocol_name}  {hypothesis.design.seeds} seeds a cell  {sims} simulations a world"
     said = {"hypothesis": name, "protocol": bench.protocol_name, "sims": sims, "seed": seed}
     session.emit({**said, **value}, f"{head}\n\n{text}")
+    if drawn is not None:
+        session.note(f"{drawn.named}: drawn")
     return 0
+
+
+def _figure(session: Session, figure: Path | None, vary: Varied | None) -> Output | None:
+    """Return the file to draw into; raise a mistake where it could not be, before anything is simulated."""
+    if figure is not None and vary is None:
+        raise click.UsageError("--figure draws what --vary shows. Give it too, e.g. --vary seeds=3,5,8.")
+    return outputs(session.directory, {"--figure": figure}, {"--figure": DRAWN}).get("--figure")
 
 
 def _check(hypothesis: Hypothesis, vary: Varied | None, target: float | None) -> None:
@@ -127,19 +144,24 @@ def _in_worlds(task: _Task, target: float | None, watch: "Watch") -> tuple[dict[
     return value, "\n\n".join([tables(found, task.width), "\n".join(lines)])
 
 
-def _by_value(task: _Task, vary: Varied, watch: "Watch") -> tuple[dict[str, Any], str]:
-    """Return a table of the declared world for each value of what is varied; designs that cannot decide say why."""
+def _by_value(task: _Task, vary: Varied, watch: "Watch", drawn: Output | None) -> tuple[dict[str, Any], str]:
+    """Return a table of the declared world for each value of what is varied; designs that cannot decide say why.
+
+    What they show is drawn too where a file is named.
+    """
     from harness.decide.diagnosis.designs import mistakes, with_futility, with_seeds
     from harness.publish.diagnosis import as_json, world
 
     what, values = vary
     parts: list[str] = []
     rows: list[dict[str, Any]] = []
+    designs: list[tuple[float, Diagnosis | None]] = []
     for number in values:
         hypothesis = task.hypothesis
         hypothesis = with_seeds(hypothesis, int(number)) if what == "seeds" else with_futility(hypothesis, number)
         wrong = mistakes(hypothesis)
         said = None if wrong else _diagnosis(task, task.world, hypothesis, 0, watch)
+        designs.append((number, said))
         rows.append({what: number, "unreachable": wrong, "diagnosis": as_json(said) if said else None})
         title = f"{what} {number:g}, {task.world.name} world"
         parts.append(
@@ -147,6 +169,12 @@ def _by_value(task: _Task, vary: Varied, watch: "Watch") -> tuple[dict[str, Any]
             if said
             else "\n".join([f"{title}: cannot be decided", *_listed(wrong)])
         )
+    if drawn is not None:
+        from harness.publish.power_figure import Power, draw
+
+        bench = task.bench.protocol_name
+        power = Power(task.name, bench, task.world.name, task.sims, what, tuple(designs))
+        drawn.write(lambda path: draw(power, path))
     return {"varied": what, "values": rows}, "\n\n".join(parts)
 
 

@@ -120,6 +120,9 @@ def test_progress_is_told_beside_the_result(harness: Call, made: "Made", monkeyp
         (["live", "--vary", "seeds=2.5"], "Write e.g. seeds=3,5,8."),
         (["live", "--vary", "futility=1"], "'futility=1' is neither"),
         (["live", "--vary", "margin=0.1"], "'margin=0.1' is neither"),
+        (["live", "--figure", "a.svg"], "--figure draws what --vary shows. Give it too"),
+        (["live", "--vary", "seeds=5", "--figure", "a.gif"], "a.gif does not end in .png or .svg or .pdf."),
+        (["live", "--vary", "seeds=5", "--figure", "nowhere/a.svg"], "is no folder. Make it first."),
     ],
 )
 def test_mistakes_are_told_in_a_line(harness: Call, arguments: list[str], told: str) -> None:
@@ -127,3 +130,14 @@ def test_mistakes_are_told_in_a_line(harness: Call, arguments: list[str], told: 
     assert said.code == 2
     assert told in " ".join((said.out + said.err).split())
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("name", ["power.svg", "power.pdf", "power.png"])
+def test_what_is_varied_is_drawn(harness: Call, made: "Made", name: str) -> None:
+    with_model(made, 0.05)
+    asked = ("diagnose", "live", "--sims", "20", "--vary", "seeds=3,5,8", "--figure", name)
+    said = harness(*asked)
+    assert (said.code, said.err) == (0, f"{name}: drawn\n")
+    first = (made.root / name).read_bytes()
+    assert harness(*asked).out == said.out
+    assert (made.root / name).read_bytes() == first

@@ -20,7 +20,7 @@ from harness.publish.report.figures.maturity import gap_over_maturity
 from harness.publish.report.figures.sketch import Sketch, Subject, subjects
 from harness.publish.report.figures.spectra import spectra_of_runs
 
-__all__ = ["Drawn", "figures"]
+__all__ = ["Drawn", "figures", "sketches"]
 
 OF_CHAPTERS: tuple[Callable[[Subject], Iterator[Sketch]], ...] = (
     predictions_of,
@@ -36,12 +36,17 @@ OF_CHAPTERS: tuple[Callable[[Subject], Iterator[Sketch]], ...] = (
 
 
 def figures(findings: Findings) -> list[Drawn]:
-    """Return all figures that apply, those of the whole report first; the index must be up to date."""
+    """Return all figures that apply, those of the whole report first; the index must be up to date.
+
+    Raises:
+        duckdb.Error: a measure that an association is about is not in the index.
+    """
     with style():
-        return [_drawn(sketch) for sketch in _sketches(findings)]
+        return [_drawn(sketch) for sketch in sketches(findings)]
 
 
-def _sketches(findings: Findings) -> Iterator[Sketch]:
+def sketches(findings: Findings) -> Iterator[Sketch]:
+    """Yield the figures before they are saved; drawn within `canvas.style`."""
     found = subjects(findings.store, findings.chapters)
     yield from predictions(found)
     yield from frontiers(found)

@@ -60,7 +60,7 @@ def predictions_of(subject: Subject) -> Iterator[Sketch]:
     rows = list(plotted)
     grpo = not any("SFT" in row["name"] for row in rows)
     labels = [("" if _follows(rows, i) else row["id"], _short(row["name"], grpo)) for i, row in enumerate(rows)]
-    figure = _figure(rows, labels)
+    figure = forest(rows, labels)
     without = len(subject.chapter.verdict.predictions) - len({row["id"] for row in rows})
     caption = f"""Predictions of {subject.named}: every estimate with its limits.{_meaning(rows)}"""
     caption += f" {counted(without, 'prediction')} without an estimate {'is' if without == 1 else 'are'} left out." * (
@@ -81,7 +81,7 @@ def predictions(found: Sequence[Subject]) -> Iterator[Sketch]:
         rows = list(plotted)
         if not rows:
             continue
-        figure = _figure(rows, [(row["hypothesis"], row["id"]) for row in rows])
+        figure = forest(rows, [(row["hypothesis"], row["id"]) for row in rows])
         part = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
         caption = f"""Predictions of {counted(len(page), "verdict")}{part}, one estimate of each: of a probability over
         several cells the mean over them, though what is claimed may be each; of a cliff the share of the
@@ -114,7 +114,7 @@ def _plotted(page: Sequence[Subject]) -> Plotted:
     e.method, e.position = if(p.kind = 'collapse_probability', len(from_json(p.estimates, '["JSON"]')), 1) AS overall
 FROM prediction AS p JOIN verdict AS v USING (verdict_id)
     JOIN estimate AS e ON e.verdict_id = p.verdict_id AND e.prediction = p.id
-WHERE p.verdict_id IN ({listed})
+WHERE p.verdict_id IN ({listed}) AND e.n_runs > 0
 ORDER BY v.protocol, v.hypothesis, v.base, p.verdict_id, p.position, e.position""",
     )
     declared = {subject.chapter.verdict_id: regional(subject.chapter) for subject in page}
@@ -128,7 +128,8 @@ def _follows(rows: Sequence[Row], i: int) -> bool:
     return i > 0 and (rows[i - 1]["id"], rows[i - 1]["unit"]) == (rows[i]["id"], rows[i]["unit"])
 
 
-def _figure(rows: Sequence[Row], labels: Sequence[tuple[str, str]]) -> Any:
+def forest(rows: Sequence[Row], labels: Sequence[tuple[str, str]]) -> Any:
+    """Return the figure of estimates, each labelled by two texts, of which the first is empty where it is as above."""
     units = sorted(
         {row["unit"] for row in rows}, key=lambda unit: (list(UNITS).index(unit) if unit in UNITS else 99, unit)
     )
