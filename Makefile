@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 verdict: $(VENV)/.installed
 	$(BIN)/harness test rank-collapse
+	$(BIN)/harness report
 
 install: $(VENV)/.installed
 
