@@ -16,8 +16,9 @@ catalogue: $(VENV)/.installed
 	$(BIN)/harness test --all
 	$(BIN)/harness catalogue --into docs/catalogue.md
 
+# Files of tests side by side, one a core: fixtures that take runs are shared within a file or made once a process.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 calibration: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/calibration.py --quick
