@@ -7,9 +7,9 @@ order: 1
 key: [hypothesis, base, protocol, label]
 columns:
   hypothesis: {head: Hypothesis, written: code}
+  outcome: {head: Verdict}
   base: {head: Base}
   protocol: {head: Protocol}
-  outcome: {head: Verdict}
   label: {head: Label}
   primary: {head: Primary predictions, width: 0.26}
   runs: {head: Runs}
