@@ -44,6 +44,8 @@ from harness.record.verdict import (
 )
 from harness.spec.shelf import find_shelf
 
+os.environ.pop("COLUMNS", None)  # a terminal's width; processes of tests side by side are given one
+
 PROTOCOL = """
 title: A protocol of the tests
 task: {name: addition, largest_operand: 99, split_seed: 5, evaluation_problems: 500, validation_problems: 500,

@@ -78,8 +78,7 @@ def beside(bench: Bench, verdict: Verdict, verdicts: Sequence[Verdict]) -> Besid
         hypothesis = bench.hypotheses([verdict.hypothesis])[verdict.hypothesis]
     except DeclarationError:
         return Beside()
-    place = (verdict.base_id, verdict.protocol)
-    there = {said.hypothesis: said for said in verdicts if (said.base_id, said.protocol) == place}
+    there = {said.hypothesis: said for said in verdicts if _place(said) == _place(verdict)}
     rivals = tuple(RivalSaid(rival, there.get(rival.hypothesis)) for rival in hypothesis.rivals)
     measured = {cell.name: cell.mean for cell in verdict.cells}
     reported = tuple(
@@ -88,3 +87,8 @@ def beside(bench: Bench, verdict: Verdict, verdicts: Sequence[Verdict]) -> Besid
     )
     stands = standing(verdict.outcome, [(said.rival.explains, said.outcome) for said in rivals])
     return Beside(rivals, stands, reported)
+
+
+def _place(verdict: Verdict) -> tuple[str, str, bool]:
+    """Return where a verdict stands: its subject and protocol, explorations apart."""
+    return verdict.base_id, verdict.protocol, verdict.registered.explored

@@ -4,11 +4,13 @@ A chapter is one verdict: the declaration as it stands now, its protocol, its ri
 others reported. Nothing is decided here. A declaration that is gone leaves its verdict, which says what was claimed.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.campaign.bench import Bench
 from harness.campaign.beside import Beside, beside
+from harness.plan import registration_hash
 from harness.record.layout import Store
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import newest
@@ -24,16 +26,11 @@ class Chapter:
     """The verdict's id in the index."""
     verdict: Verdict
     hypothesis: Hypothesis | None
-    """As declared now; None where it is declared no more, or can no longer be read."""
+    """As it was decided on; None where it is declared otherwise now, or no more, or can no longer be read."""
     protocol: Protocol | None
     beside: Beside
-
-    @property
-    def slug(self) -> str:
-        """A name for files: hypothesis, protocol and base, and whether it is an exploration."""
-        said = self.verdict
-        explored = "-explored" if said.registered.explored else ""
-        return f"{said.hypothesis}-{said.protocol}-{said.base.replace('+', '-')}{explored}"
+    slug: str
+    """A name for files that no other chapter has: hypothesis, protocol and base, and whether it is an exploration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +61,32 @@ def findings(shelf: Shelf, store: Store, names: Sequence[str] = (), protocol: st
     for name in names:
         if name not in decided:
             shelf.path("hypotheses", name)  # one that is not declared is told with those that are
+    asked = [(key, said) for key, said in found if not names or said.hypothesis in names]
+    slugs = _slugs([said for _, said in asked])
     chapters = tuple(
-        _chapter(shelf, store, key, said, everything) for key, said in found if not names or said.hypothesis in names
+        _chapter(shelf, store, key, said, everything, slug) for (key, said), slug in zip(asked, slugs, strict=True)
     )
     wanted = names or shelf.names("hypotheses")
     return Findings(store, chapters, tuple(name for name in wanted if name not in decided))
 
 
-def _chapter(shelf: Shelf, store: Store, key: str, verdict: Verdict, others: Sequence[Verdict]) -> Chapter:
+def _chapter(shelf: Shelf, store: Store, key: str, verdict: Verdict, others: Sequence[Verdict], slug: str) -> Chapter:
     bench = Bench(shelf, store, verdict.protocol)
     try:
         protocol, hypothesis = bench.protocol, shelf.hypothesis(verdict.hypothesis)
     except DeclarationError:
-        return Chapter(key, verdict, None, None, Beside())
-    return Chapter(key, verdict, hypothesis, protocol, beside(bench, verdict, others))
+        return Chapter(key, verdict, None, None, Beside(), slug)
+    same = registration_hash(hypothesis, protocol) == verdict.registered.hash
+    return Chapter(key, verdict, hypothesis if same else None, protocol, beside(bench, verdict, others), slug)
+
+
+def _slugs(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a name for the files of each verdict: plain signs alone, whatever its record says, and each once."""
+    found: list[str] = []
+    for said in verdicts:
+        explored = "-explored" if said.registered.explored else ""
+        whole = f"{said.hypothesis}-{said.protocol}-{said.base}{explored}"
+        plain = re.sub(r"[^a-z0-9-]+", "-", whole.lower()).strip("-")
+        often = sum(slug == plain or re.fullmatch(rf"{re.escape(plain)}--\d+", slug) is not None for slug in found)
+        found.append(f"{plain}--{often + 1}" if often else plain)
+    return found

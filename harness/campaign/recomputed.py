@@ -15,7 +15,7 @@ from harness.plan import PlannedBase
 from harness.record.adopted import adopted
 from harness.record.layout import Store
 from harness.record.verdict import Verdict
-from harness.record.verdict_files import latest
+from harness.record.verdict_files import latest, replace
 from harness.spec import DeclarationError, Hypothesis
 from harness.spec.shelf import Shelf
 
@@ -50,7 +50,7 @@ def recomputed(shelf: Shelf, store: Store, folder: Path, names: Sequence[str], p
 
 
 def _decided_again(shelf: Shelf, store: Store, verdict: Verdict) -> str:
-    """Decide a verdict again; return why it could not be, or not on the same inputs, empty where it was."""
+    """Decide a verdict again; return why it could not be, or came out otherwise on other inputs; empty where neither."""
     bench = Bench(shelf, store, verdict.protocol, explore=verdict.registered.explored)
     try:
         hypothesis = shelf.hypothesis(verdict.hypothesis)
@@ -59,10 +59,13 @@ def _decided_again(shelf: Shelf, store: Store, verdict: Verdict) -> str:
         return str(error).splitlines()[0]
     if made is None:
         return "the bases that it is about are not those of the protocol any more"
-    if made.inputs != verdict.inputs:
-        again = f"`harness test {verdict.hypothesis} --protocol {verdict.protocol}` decides again"
-        return f"declaration, measures, results or deciding code are not those it was decided on; {again}"
-    return ""
+    if made.inputs == verdict.inputs:
+        return ""
+    replace(store, made, made.model_copy(update={"inputs": verdict.inputs}))  # under the id that the report knows
+    if made.model_copy(update={"inputs": verdict.inputs}) == verdict:
+        return ""  # such as a measure that was added, which nothing of the verdict rests on
+    again = f"`harness test {verdict.hypothesis} --protocol {verdict.protocol}` decides again"
+    return f"declaration, measures, results or deciding code are not those it was decided on; {again}"
 
 
 def _on_its_subject(bench: Bench, hypothesis: Hypothesis, verdict: Verdict) -> Verdict | None:

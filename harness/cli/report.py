@@ -44,12 +44,12 @@ def command(
             raise click.UsageError(rule)
         return _check(session, folder)
     from harness.campaign.findings import findings
-    from harness.publish.report.report import Asked, report
+    from harness.publish.report.report import Asked, files_of, report
 
     asked = Asked(names, protocol, _formats(formats))
     found = findings(session.shelf, session.store, names, protocol)
     made = report(found, session.shelf, asked)
-    _write(made, folder)
+    _write(made, folder, files_of(folder))
     session.emit(
         {"folder": str(folder), "verdicts": len(found.chapters), "files": [file.path for file in made.files]},
         _said(made, folder, len(found.chapters), asked),
@@ -67,7 +67,11 @@ def _formats(named: str | None) -> "tuple[Format, ...]":
     return tuple(name for name in FORMATS if name in asked)
 
 
-def _write(made: "Report", folder: Path) -> None:
+def _write(made: "Report", folder: Path, former: list[str]) -> None:
+    """Write a report; files of a former one in the same folder that are not in it go."""
+    for gone in set(former) - {file.path for file in made.files}:
+        if (folder / gone).resolve().is_relative_to(folder.resolve()):
+            (folder / gone).unlink(missing_ok=True)
     for file in made.files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +88,7 @@ def _said(made: "Report", folder: Path, verdicts: int, asked: "Asked") -> str:
 def _check(session: Session, folder: Path) -> int:
     from harness.campaign.recomputed import recomputed
     from harness.publish.report.check import differences
-    from harness.publish.report.report import asked_of, report
+    from harness.publish.report.report import asked_of, drawn_elsewhere, report
 
     asked = asked_of(folder)
     if asked is None:
@@ -95,7 +99,10 @@ def _check(session: Session, folder: Path) -> int:
             again = recomputed(session.shelf, session.store, Path(apart), asked.names, asked.protocol)
         except IntegrityError as error:
             raise IntegrityError(f"{error} Until then nothing can be checked.") from None
-        told = [*again.damaged, *again.stale, *differences(report(again.findings, session.shelf, asked), folder)]
+        if elsewhere := drawn_elsewhere(folder):
+            session.note(f"pictures and page were drawn by {elsewhere} and are not compared: another is here")
+        made = report(again.findings, session.shelf, asked)
+        told = [*again.damaged, *again.stale, *differences(made, folder, pictures=not elsewhere)]
     good = f"every number in {folder} is what the run directories give"
     session.emit({"folder": str(folder), "differences": told}, "\n".join(told) or good)
     return INTEGRITY if told else 0

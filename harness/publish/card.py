@@ -123,7 +123,8 @@ def landmarks(verdict: Verdict) -> list[str]:
     if verdict.base_accuracy is None:
         return []
     bounds = f"collapsed < {short(verdict.collapsed_below, 3)}, trained > {short(verdict.trained_above, 3)}"
-    return [f"base {short(verdict.base_accuracy)} on {verdict.n_items} held-out problems; {bounds}"]
+    of = "" if verdict.n_items is None else f"{verdict.n_items} "
+    return [f"base {short(verdict.base_accuracy)} on {of}held-out problems; {bounds}"]
 
 
 def cells(verdict: Verdict) -> list[str]:

@@ -19,10 +19,10 @@ def estimate(said: Estimate) -> str:
     """Return an estimate in its own unit: accuracy differences in points, probabilities and shares as they are."""
     if said.unit == "accuracy":
         limits = ", ".join(
-            "-inf" if v is None and i == 0 else "inf" if v is None else f"{100 * v:.1f}"
+            "-inf" if v is None and i == 0 else "inf" if v is None else _points(v)
             for i, v in enumerate((said.low, said.high))
         )
-        value = MISSING if said.value is None else f"{100 * said.value:.1f}"
+        value = MISSING if said.value is None else _points(said.value)
         return f"{value} [{limits}] points"
     if said.unit not in ("probability", "share"):
         value, low, high = (significant(x) for x in (said.value, said.low, said.high))
@@ -36,3 +36,9 @@ def estimate(said: Estimate) -> str:
 def significant(value: float | None) -> str:
     """Return three significant digits; `n/a` for None."""
     return MISSING if value is None else f"{value:.3g}"
+
+
+def _points(value: float) -> str:
+    """Return a difference of accuracies in points, with no sign on a zero."""
+    text = f"{100 * value:.1f}"
+    return text.lstrip("-") if float(text) == 0 else text

@@ -17,6 +17,12 @@ def save(store: Store, verdict: Verdict) -> None:
     write_text(folder / _name(verdict.hypothesis, verdict.base, verdict.inputs), text(verdict))
 
 
+def replace(store: Store, verdict: Verdict, other: Verdict) -> None:
+    """Put another verdict in the place of one; for stores of verdicts that are made again, where no file is a record."""
+    (store.verdicts / verdict.protocol / _name(verdict.hypothesis, verdict.base, verdict.inputs)).unlink()
+    save(store, other)
+
+
 def load(store: Store, protocol: str, hypothesis: str, base: str, inputs: str) -> Verdict | None:
     """Return the verdict that was decided on these inputs, or None."""
     path = store.verdicts / protocol / _name(hypothesis, base, inputs)

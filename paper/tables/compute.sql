@@ -19,13 +19,13 @@ columns:
 */
 SELECT
     if(GROUPING(what) = 1, 'all', any_value(kind)) AS kind, coalesce(what, '') AS what,
-    count(DISTINCT run_id) AS jobs, count(*) AS attempts, count(*) FILTER (ended IS DISTINCT FROM 'ok') AS lost,
+    count(DISTINCT run_id) AS jobs, count(*) AS attempts, count(*) FILTER (ended <> 'ok') AS lost,
     sum(cpu_seconds) AS cpu, sum(wall_seconds) AS wall, max(peak_bytes) / 2**30 AS memory,
     string_agg(DISTINCT device, ', ' ORDER BY device) AS device
 FROM (
     SELECT
         a.*, if(a.kind = 'base', coalesce(b.architecture, 'not made'),
-            coalesce(concat_ws(' ', o.architecture, upper(r.algorithm), r.method), 'no result')) AS what
+            coalesce(nullif(concat_ws(' ', o.architecture, upper(r.algorithm), r.method), ''), 'no result')) AS what
     FROM attempt AS a
     LEFT JOIN base AS b ON b.base_id = a.run_id
     LEFT JOIN run AS r ON r.run_id = a.run_id

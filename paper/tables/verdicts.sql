@@ -4,7 +4,7 @@ caption: >-
   Verdicts. Confirmatory: declared and registered before the first run that it governs. Runs: those that a verdict
   rests on, of those planned for all looks.
 order: 1
-key: [hypothesis, base, protocol, label]
+key: [hypothesis, base, protocol, explored]
 columns:
   hypothesis: {head: Hypothesis, written: code}
   outcome: {head: Verdict}
@@ -16,10 +16,12 @@ columns:
 */
 SELECT
     v.hypothesis, v.base, v.protocol, v.outcome, if(v.confirmatory, 'confirmatory', 'exploratory') AS label,
+    v.explored,
     (SELECT string_agg(format('{} {}', n, outcome), ', ' ORDER BY outcome) FROM (
         SELECT p.outcome, count(*) AS n FROM prediction AS p
         WHERE p.verdict_id = v.verdict_id AND p.role = 'primary' GROUP BY p.outcome
     )) AS "primary",
     format('{} of {}', v.used_runs, v.planned_runs) AS runs
 FROM verdict AS v
+WHERE list_contains($verdicts, v.verdict_id)
 ORDER BY v.protocol, v.hypothesis, v.base, v.explored

@@ -1,5 +1,7 @@
 """`harness report` and its check: a difference anywhere is found and named by its cell."""
 
+import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -141,6 +143,54 @@ def test_what_was_asked_is_what_is_checked(harness: Call, written: Path) -> None
     assert harness("report", "--check", "-o", "part").code == 0
     assert harness("report", "--check", "live").code == 2
     assert "'pdf' is none of tex, md, html, csv" in harness("report", "--format", "tex,pdf").err
+
+
+def test_what_is_left_of_a_former_report_goes_and_what_is_strange_is_told(harness: Call, written: Path) -> None:
+    assert harness("report", "live", "--format", "csv").code == 0
+    assert not list(written.glob("tables/*.tex")) and not (written / "report.html").exists()
+    (written / "tables" / "own.tex").write_text("42")
+    said = harness("report", "--check")
+    assert (said.code, said.out) == (
+        3,
+        "tables/own.tex: is not part of the report. Remove it, or write the report anew.\n",
+    )
+
+
+def irregular(run: PlannedRun) -> float:
+    return round(0.5 + math.sin(run.index + (run.cell.rank or 0)) / 30, 3)
+
+
+def test_runs_that_came_in_two_batches_give_the_same_report(harness: Call, made: "Made") -> None:
+    bench = made.bench()
+    bench.register_shelf()
+    made.results(irregular, "live")
+    held = made.root / "held"
+    held.mkdir()
+    for folder in sorted(made.store.runs.iterdir())[::2]:
+        folder.rename(held / folder.name)
+    assert harness("db", "rebuild").code == 0
+    for folder in held.iterdir():
+        folder.rename(made.store.runs / folder.name)
+    verdict_on(bench, "live", bench.hypotheses(["live"])["live"], bench.planned_bases(()))
+    assert harness("report").code == 0
+    assert harness("report", "--check").out.startswith("every number in ")
+
+
+def test_a_measure_that_nothing_rests_on_leaves_the_report_right(harness: Call, written: Path, made: "Made") -> None:
+    made.declare("analysis/own.sql", "-- one row per run; one, 0 to 1\nSELECT run_id, 1.0 AS value FROM run")
+    assert harness("report", "--check").out.startswith("every number in ")
+
+
+def test_pictures_of_another_release_are_not_compared(harness: Call, written: Path) -> None:
+    said = json.loads((written / "cells.json").read_text())
+    (written / "cells.json").write_text(json.dumps({**said, "drawn_with": "matplotlib 1.0"}, indent=1) + "\n")
+    for picture in written.glob("figures/*.svg"):
+        picture.write_text("another")
+    told = harness("report", "--check")
+    assert "drawn by matplotlib 1.0 and are not compared" in told.err
+    assert [line for line in told.out.splitlines() if not line.startswith("cells.json")] == []
+    (written / "cells.json").write_text("[]")
+    assert (harness("report", "--check").code, harness("report").code) == (3, 3)
 
 
 def test_names_are_checked(harness: Call, written: Path) -> None:

@@ -76,7 +76,7 @@ def test_without_a_project_there_is_the_shipped_shelf(tmp_path: Path) -> None:
     assert (shelf.root, shelf.settings, shelf.folders) == (None, {}, (shipped(),))
     assert "rank-collapse" in shelf.names("hypotheses")
     assert {"smoke", "tiny"} <= set(shelf.names("runs"))
-    assert shelf.names("paper") == ["verdict"]
+    assert shelf.names("paper") == ["appendix"]
 
 
 def test_every_shipped_declaration_is_valid() -> None:

@@ -10,15 +10,31 @@ from pathlib import Path
 from harness.publish.report.emitted import Emitted, Row
 from harness.publish.report.report import PROVENANCE, Report
 
+DRAWN = (".pdf", ".svg", ".html")
+"""Endings of files with pictures."""
 MOST = 5
 """Differences told of one file."""
 SHOWN = 60
 """Characters of a line that is no row that are shown."""
 
 
-def differences(made: Report, folder: Path) -> list[str]:
-    """Return a line for each difference between the files in `folder` and those `made` from the records."""
-    return [line for file in made.files for line in _of(file, folder)]
+def differences(made: Report, folder: Path, *, pictures: bool = True) -> list[str]:
+    """Return a line for each difference between the files in `folder` and those `made` from the records.
+
+    Without `pictures`, those and the page that holds them are left out: another release of what draws them gives other
+    bytes.
+    """
+    compared = [file for file in made.files if pictures or Path(file.path).suffix not in DRAWN]
+    told = [line for file in compared for line in _of(file, folder)]
+    rule = "is not part of the report. Remove it, or write the report anew."
+    return [*told, *(f"{path}: {rule}" for path in _others(made, folder))]
+
+
+def _others(made: Report, folder: Path) -> list[str]:
+    """Return the files among tables and figures that the report does not hold."""
+    own = {file.path for file in made.files}
+    there = (path for part in ("tables", "figures") for path in sorted((folder / part).glob("*")))
+    return [found for path in there if (found := str(path.relative_to(folder))) not in own]
 
 
 def _of(file: Emitted, folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from harness.campaign.findings import Chapter
 from harness.publish.report.regions import regions
 from harness.record.verdict import PredictionVerdict
 from harness.spec import Hypothesis
-from harness.spec.prediction import Prediction
+from harness.spec.prediction import Association, CollapseProbability, Custom, Prediction
 
 KINDS = {
     "min_effect": "a minimum effect",
@@ -65,7 +65,7 @@ def _paragraphs(chapter: Chapter) -> Iterator[str]:
         yield " ".join(_design(hypothesis))
         yield _families(hypothesis)
     else:
-        yield "The hypothesis is declared no more, or cannot be read here; this is what its verdict holds."
+        yield "The hypothesis is declared otherwise by now, no more, or cannot be read here; only its verdict is told."
     if verdict.base_accuracy is not None:
         yield _labels(chapter)
     yield _registration(chapter)
@@ -74,7 +74,8 @@ def _paragraphs(chapter: Chapter) -> Iterator[str]:
 def _design(hypothesis: Hypothesis) -> Iterator[str]:
     design = hypothesis.design
     seeds = "one run" if design.seeds == 1 else f"{design.seeds} runs that differ in a derived training seed alone"
-    yield f"The design plans {seeds} in each cell; the run is the unit of analysis."
+    unit = "the run is the unit of analysis" if design.bases is None else "the base is the unit of analysis"
+    yield f"The design plans {seeds} in each cell; {unit}."
     if design.sequential == "always_valid":
         yield "Means may be examined after every run, with always-valid intervals."
     if design.bases is not None:
@@ -91,7 +92,7 @@ def _design(hypothesis: Hypothesis) -> Iterator[str]:
             f"of {rates} times the protocol's rate, each with one seed, the {tuning.finalists} best went on to "
             f"{tuning.seeds} seeds, and the best mean was taken."
         )
-    if design.futility:
+    if design.futility and any(_stops(hypothesis, prediction) for prediction in hypothesis.predictions):
         yield (
             f"A prediction on means stops at a look where the predictive probability that the last look decides it is "
             f"below {design.futility:g}; no error rate rests on that rule."
@@ -102,8 +103,12 @@ def _families(hypothesis: Hypothesis) -> str:
     primaries = len(hypothesis.primary())
     if not primaries:
         return "No prediction is primary, so nothing decides the claim."
+    others = (
+        "Auxiliary predictions are decided for themselves; exploratory ones are never more than suggestive, at a false "
+        "discovery rate of the same level (Benjamini and Hochberg)."
+    )
     if primaries == 1:
-        return "The claim is its one primary prediction; auxiliary predictions are decided for themselves."
+        return f"The claim is its one primary prediction. {others}"
     if hypothesis.combine == "all":
         rule = (
             f"The claim holds if all {primaries} primary predictions do: each is tested at its own level "
@@ -115,9 +120,13 @@ def _families(hypothesis: Hypothesis) -> str:
             f"The claim holds if any of its {primaries} primary predictions does, each tested at its level divided by "
             f"{primaries}, and is refuted if all of them are"
         )
-    return (
-        f"{rule}. Auxiliary predictions are decided for themselves; exploratory ones are never more than suggestive, "
-        "at a false discovery rate of the same level (Benjamini and Hochberg)."
+    return f"{rule}. {others}"
+
+
+def _stops(hypothesis: Hypothesis, prediction: Prediction) -> bool:
+    """Return whether the rule of futility can ever stop a prediction: it is on means and has several looks."""
+    return len(hypothesis.schedule(prediction)) > 1 and not isinstance(
+        prediction, CollapseProbability | Association | Custom
     )
 
 
@@ -125,8 +134,9 @@ def _labels(chapter: Chapter) -> str:
     verdict = chapter.verdict
     trained = "" if verdict.trained_above is None else f" and trained above {verdict.trained_above:.3f}"
     source = chapter.protocol.thresholds.source if chapter.protocol else ""
+    of = "its held-out problems" if verdict.n_items is None else f"{verdict.n_items} held-out problems"
     return (
-        f"The base answers {verdict.base_accuracy:.3f} of {verdict.n_items} held-out problems before training. A run "
+        f"The base answers {verdict.base_accuracy:.3f} of {of} before training. A run "
         f"is called collapsed below {verdict.collapsed_below:.3f}{trained}" + (f" ({source})." if source else ".")
     )
 
@@ -134,7 +144,9 @@ def _labels(chapter: Chapter) -> str:
 def _registration(chapter: Chapter) -> str:
     registered = chapter.verdict.registered
     if registered.confirmatory:
-        return f"The declaration was registered before the first run that it governs (SHA-256 {registered.hash[:12]})."
+        table = chapter.verdict.base_id.startswith("table ")
+        what = "before the table of results was adopted" if table else "before the first run that it governs"
+        return f"The declaration was registered {what} (SHA-256 {registered.hash[:12]})."
     return f"The verdict is exploratory: {'; '.join(registered.deviations)}."
 
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from harness.campaign.findings import Chapter, Findings
 from harness.publish.card import card
@@ -18,7 +19,7 @@ from harness.publish.report.latex import latex_table
 from harness.publish.report.markdown import escaped, markdown_table
 from harness.publish.report.table import Table
 from harness.publish.report.values import csv_file, csv_table
-from harness.record.atomic import read_json
+from harness.record.atomic import IntegrityError, read_json
 from harness.spec.shelf import Shelf
 
 Format = Literal["tex", "md", "html", "csv"]
@@ -65,17 +66,39 @@ def report(findings: Findings, shelf: Shelf, asked: Asked) -> Report:
         files += [Emitted(names.figure(figure, "svg"), figure.svg) for figure in figures]
     if "html" in formats:
         files.append(Emitted("report.html", page(findings, tables, figures)))
-    files.append(Emitted(PROVENANCE, _provenance(tables, figures, asked)))
+    files.append(Emitted(PROVENANCE, _provenance(tables, figures, asked, [file.path for file in files])))
     return Report(tuple(tables), tuple(files))
 
 
 def asked_of(folder: Path) -> Asked | None:
     """Return what the report in a folder was asked to hold, or None where there is no report."""
-    said = read_json(folder / PROVENANCE)
+    said = _kept(folder)
     if said is None:
         return None
     of = said["asked"]
     return Asked(tuple(of["names"]), of["protocol"], tuple(of["formats"]))
+
+
+def files_of(folder: Path) -> list[str]:
+    """Return the files of the report in a folder; none where there is no report."""
+    return [*said["files"], PROVENANCE] if (said := _kept(folder)) else []
+
+
+def drawn_elsewhere(folder: Path) -> str:
+    """Return what drew the pictures of the report in a folder, where that is not what draws here; empty where it is."""
+    said = _kept(folder) or {}
+    drew = str(said.get("drawn_with", ""))
+    return "" if drew == f"matplotlib {version('matplotlib')}" else drew
+
+
+def _kept(folder: Path) -> dict[str, Any] | None:
+    """Return what the report in a folder says of itself; raise IntegrityError where that is not what was written."""
+    said = read_json(folder / PROVENANCE)
+    if said is None:
+        return None
+    if not isinstance(said, dict) or not {"asked", "files", "drawn_with"} <= said.keys():
+        raise IntegrityError(f"{folder / PROVENANCE}: is not what `harness report` writes. Write the report anew.")
+    return cast("dict[str, Any]", said)
 
 
 class _Names:
@@ -122,10 +145,12 @@ def _chapter(lines: Lines, chapter: Chapter, tables: Sequence[Table], figures: S
             lines.say(f"![{escaped(figure.alt)}]({names.figure(figure, 'svg')})", "", escaped(figure.caption), "")
 
 
-def _provenance(tables: Sequence[Table], figures: Sequence[Drawn], asked: Asked) -> str:
+def _provenance(tables: Sequence[Table], figures: Sequence[Drawn], asked: Asked, files: Sequence[str]) -> str:
     """Return, by table, the SELECT, the columns that each printed one is written from, and every row by its key."""
     said = {
         "asked": asdict(asked),
+        "drawn_with": f"matplotlib {version('matplotlib')}",
+        "files": list(files),
         "tables": {
             table.name: {
                 "select": table.sql,

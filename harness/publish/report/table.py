@@ -129,6 +129,15 @@ def tables(store: Store, declared: Sequence[ReportTable], verdicts: Mapping[str,
     return [table for table in found if table.values]
 
 
+FIGURES = 12
+"""Significant figures that are kept: the last of sixteen depend on the order in which the index took its rows."""
+
+
+def _settled(value: Any) -> Any:
+    """Return a value as every order of summing gives it."""
+    return float(f"{value:.{FIGURES}g}") if isinstance(value, float) else value
+
+
 NOTHING = About("", {}, {})
 
 
@@ -137,12 +146,14 @@ def _table(store: Store, declared: ReportTable, verdict: str, about: About, give
     sql = _PARAMETER.sub(lambda found: given.get(found[1], found[0]), declared.sql)
     try:
         selected, rows = query(store, sql)
+        rows = [tuple(map(_settled, row)) for row in rows]
     except duckdb.Error as error:
         raise DeclarationError([f"{shown}:1 SQL: {first_line(error)} Mend the statement."]) from None
     except ValueError as error:
         raise DeclarationError([f"{shown}:1 SQL: {error}"]) from None
+    _told_apart(declared, selected, rows, shown)
     printed = {
-        name: column_texts(declared.head.columns[name].written, [[row[place] for place in places] for row in rows])
+        name: _texts(name, declared.head.columns[name], [[row[place] for place in places] for row in rows], shown)
         for name, places in _places(declared, selected, shown).items()
     }
     told = {name: texts for name, texts in printed.items() if any(texts)}
@@ -156,6 +167,25 @@ def _table(store: Store, declared: ReportTable, verdict: str, about: About, give
         texts=tuple(zip(*told.values(), strict=True)),
         sql=sql,
     )
+
+
+def _texts(name: str, column: Column, rows: Sequence[Sequence[Any]], shown: str) -> list[str]:
+    try:
+        return column_texts(column.written, rows)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        rule = f"column {name} has a value that is not written as {column.written} ({error}). Write it otherwise."
+        raise DeclarationError([f"{shown}:1 columns.{name}: {rule}"]) from None
+
+
+def _told_apart(declared: ReportTable, selected: Sequence[str], rows: Sequence[tuple[Any, ...]], shown: str) -> None:
+    """Raise DeclarationError where two rows have one key."""
+    places = [selected.index(name) for name in declared.head.key if name in selected]
+    seen: set[str] = set()
+    for row in rows:
+        key = ", ".join(f"{selected[place]} {row[place]}" for place in places)
+        if key in seen:
+            raise DeclarationError([f"{shown}:1 key: two rows have {key}. Name columns that tell rows apart."])
+        seen.add(key)
 
 
 def _of_columns(declared: ReportTable, told: Collection[str]) -> ReportTable:

@@ -45,6 +45,8 @@ def fixed(value: float | None, decimals: int, *, zero: bool = True) -> str:
         return ""
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
+    if 0 < abs(value) < 0.5 * 10.0**-MOST_DECIMALS and decimals == MOST_DECIMALS:
+        return f"{value:.1e}".replace("-", MINUS)  # it would read as zero
     text = f"{abs(value):.{decimals}f}"
     negative = value < 0 and float(text) != 0
     text = text if zero or not text.startswith("0.") else text[1:]

@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
-from jinja2 import TemplateError
+from jinja2 import Template
 
 from harness.campaign.findings import findings
 from harness.plan import PlannedRun
@@ -18,6 +18,8 @@ from harness.publish.report.methods import methods
 from harness.publish.report.report import FORMATS, Report
 from harness.record.verdict import Outcome, Verdict
 from harness.record.verdict_files import save
+from harness.record.verdict_files import text as verdict_text
+from harness.spec import DeclarationError
 from harness.spec.shelf import find_shelf
 from tests.publish.report.conftest import AWKWARD, text, write
 
@@ -176,7 +178,7 @@ def test_a_verdict_without_runs_has_empty_cells(
     write(said.files, tmp_path / "report")
     pages = " ".join(compiled("appendix.tex").split())
     assert "OPEN: untested" in pages
-    assert "declared no more, or cannot be read here" in pages
+    assert "declared otherwise by now, no more, or cannot be read here" in pages
 
 
 def test_inconclusive_verdicts_are_open(made: "Made", decide: Decide, reported: Reported) -> None:
@@ -201,11 +203,67 @@ def test_the_methods_are_those_of_the_declaration(made: "Made", decide: Decide) 
     assert "its one primary prediction" in " ".join(told["live"].paragraphs)
 
 
-@pytest.mark.parametrize("bad", ["<< chapters.titel.x >>", "<< ''.__class__.__mro__ >>", "<< picture.__globals__ >>"])
-def test_a_template_of_the_project_runs_in_a_sandbox(made: "Made", reported: Reported, bad: str) -> None:
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [
+        ("<< chapters.titel.x >>", "paper/appendix.j2:1 template: .* has no attribute 'titel'. Mend it."),
+        ("\n\n<% for x in %>", "paper/appendix.j2:3 template: "),
+        ("<< ''.__class__.__mro__ >>", "unsafe"),
+        ("<< 1 / 0 >>", "division by zero"),
+        ("<< undecided.append('x') >>", "unsafe|not safely callable"),
+        ("<< chapters[0].methods.append('x') >>", "unsafe|not safely callable"),
+    ],
+)
+def test_a_template_of_the_project_runs_in_a_sandbox(
+    made: "Made", decide: Decide, reported: Reported, bad: str, rule: str
+) -> None:
     made.declare("paper/appendix.j2", bad)
-    with pytest.raises(TemplateError):
-        reported()
+    decide(collapsing, "live")
+    with pytest.raises(DeclarationError, match=rule):
+        reported(formats=("tex",))
+
+
+def test_a_template_is_given_texts_and_nothing_of_ours(
+    made: "Made", decide: Decide, reported: Reported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Methods of pydantic models read pickles, so a live model in a template would run a stranger's code."""
+    given: list[object] = []
+
+    def render(_: Template, said: object) -> str:
+        given.append(said)
+        return ""
+
+    decide(collapsing, "live")
+    monkeypatch.setattr("jinja2.Template.render", render)
+    reported("live", formats=("tex",))
+    assert given and plain(given[0])
+
+
+def plain(value: Any) -> bool:
+    """Return whether a value is text, a truth, or lists and mappings of such alone."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and plain(of) for key, of in cast("dict[Any, Any]", value).items())
+    return all(map(plain, cast("list[Any]", value))) if isinstance(value, list) else isinstance(value, str | bool)
+
+
+def test_methods_do_not_tell_a_declaration_that_was_not_tested(made: "Made", decide: Decide) -> None:
+    decide(collapsing, "live")
+    made.declare("hypotheses/live.yaml", made.claim_text.replace("probability: 0.5", "probability: 0.77"))
+    (chapter,) = findings(find_shelf(made.root), made.store).chapters
+    told = methods(chapter)
+    assert chapter.hypothesis is None
+    assert "0.77" not in told.predictions[0].sentences
+    assert any("declared otherwise by now" in paragraph for paragraph in told.paragraphs)
+
+
+def test_names_of_files_are_plain_and_each_once(made: "Made", verdict: Verdict, reported: Reported) -> None:
+    evil = verdict.model_copy(update={"hypothesis": "x/../../y", "inputs": "b" * 64})
+    (made.store.verdicts / "bench").mkdir(parents=True)
+    for i, said in enumerate((evil, verdict.model_copy(update={"hypothesis": "x-y"}), verdict)):
+        (made.store.verdicts / "bench" / f"{i}.json").write_text(verdict_text(said))
+    slugs = [chapter.slug for chapter in findings(find_shelf(made.root), made.store).chapters]
+    assert slugs == ["claim-bench-llama", "x-y-bench-llama", "x-y-bench-llama--2"]
+    assert all(".." not in file.path for file in reported(formats=("csv",)).files)
 
 
 @pytest.mark.parametrize("kind", ["tex", "md", "csv"])

@@ -70,7 +70,9 @@ class Parsed(HTMLParser):
 def alone(made: "Made", *verdicts: Verdict) -> Findings:
     """Return findings of verdicts without a declaration, over an index without any of their runs."""
     refresh(made.store, [])
-    chapters = [Chapter(f"v{i}", said, None, None, Beside()) for i, said in enumerate(verdicts)]
+    chapters = [
+        Chapter(f"v{i}", said, None, None, Beside(), f"{said.hypothesis}-{i}") for i, said in enumerate(verdicts)
+    ]
     return Findings(made.store, tuple(chapters), ())
 
 
