@@ -50,7 +50,7 @@ def recomputed(shelf: Shelf, store: Store, folder: Path, names: Sequence[str], p
 
 
 def _decided_again(shelf: Shelf, store: Store, verdict: Verdict) -> str:
-    """Decide a verdict again; return why it could not be, or came out otherwise on other inputs; empty where neither."""
+    """Decide a verdict again; return why it could not be, or came out otherwise; empty where neither."""
     bench = Bench(shelf, store, verdict.protocol, explore=verdict.registered.explored)
     try:
         hypothesis = shelf.hypothesis(verdict.hypothesis)

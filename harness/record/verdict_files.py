@@ -18,7 +18,7 @@ def save(store: Store, verdict: Verdict) -> None:
 
 
 def replace(store: Store, verdict: Verdict, other: Verdict) -> None:
-    """Put another verdict in the place of one; for stores of verdicts that are made again, where no file is a record."""
+    """Put another verdict in the place of one, in a store of verdicts made again, where no file is a record."""
     (store.verdicts / verdict.protocol / _name(verdict.hypothesis, verdict.base, verdict.inputs)).unlink()
     save(store, other)
 

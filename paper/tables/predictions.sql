@@ -1,8 +1,9 @@
 /*
 title: Predictions
 caption: >-
-  Predictions of $hypothesis on $base (protocol $protocol): estimates with one-sided limits at the level of each
-  prediction, over all its looks. The unit of analysis is the run, of an association the base or the family.
+  Predictions of $hypothesis on $base (protocol $protocol): estimates with the one-sided limits that decide
+  them, at the level of each prediction, shared over its looks and, of a cliff, over its steps. The unit of analysis is
+  the run, of an association the base or the family.
 each: verdict
 order: 10
 key: [id, position]

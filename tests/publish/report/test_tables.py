@@ -99,7 +99,7 @@ def test_a_table_of_the_project_joins_the_report(
         (
             "label, accuracy FROM",
             "label, 'high' AS accuracy FROM",
-            r"column accuracy has a value that is not written as",
+            r"column accuracy has a value that is not",
         ),
         ("ORDER BY run_id", "UNION SELECT * FROM read_csv('/etc/passwd')", r"SQL: .*disabled"),
     ],
