@@ -30,7 +30,6 @@ Written = Literal[
     "events",
     "p",
     "minutes",
-    "value",
 ]
 """How a column is written.
 

@@ -5,7 +5,6 @@ the three parts once each. Cells that hold an outcome are marked; rows that are 
 it.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -133,7 +132,7 @@ def _parts(table: Table, row: int, column: str) -> tuple[str, str]:
 def _kind(written: Written, width: float | None) -> str:
     if written in NUMBERS:
         return "number"
-    kind = "code" if written in ("code", "value") else ""
+    kind = "code" if written == "code" else ""
     return " ".join(filter(None, (kind, "wraps" if width else ""))) or "text"
 
 
@@ -143,7 +142,7 @@ def _cells(table: Table, row: int, leads: Leads) -> tuple[ShownCell, ...]:
     cells = [
         ShownCell(
             text,
-            sort=_sort(values[(column.of or (name,))[0]], column.written),
+            sort=_sort(values[(column.of or (name,))[0]]),
             outcome=text if name == "outcome" and text in OUTCOMES else "",
         )
         for (name, column), text in zip(columns.items(), table.texts[row], strict=True)
@@ -155,9 +154,7 @@ def _cells(table: Table, row: int, leads: Leads) -> tuple[ShownCell, ...]:
     return tuple(cells)
 
 
-def _sort(value: Any, written: Written) -> str:
-    if written == "value" and isinstance(value, str):
-        value = json.loads(value)
+def _sort(value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
     return repr(value) if number else ""
 

@@ -91,6 +91,7 @@ def test_a_table_of_the_project_joins_the_report(
     [
         ("/*", "--", r"does not begin with a comment"),
         ("written: accuracy", "written: acuracy", r"paper/tables/mine.sql:9 columns.accuracy.written"),
+        ("written: accuracy", "written: value", r"paper/tables/mine.sql:9 columns.accuracy.written"),
         ("order: 99", "order: 99\nlevel: 3", r"paper/tables/mine.sql:6 level"),
         ("key: [run_id]", "key: [run]", r"gives no column run, which the table names"),
         ("FROM judged", "FROM judge", r"Table with name judge does not exist"),
