@@ -26,6 +26,7 @@ POINTS = 60
 LEADING = 16
 """Singular values that are shown."""
 DIGITS = 3
+NOT_FINITE = "not finite"
 OF = "run_id IN (SELECT unnest(?::VARCHAR[]))"
 TARGETS = ("update", "null")
 
@@ -49,12 +50,13 @@ class Shared:
 def run_details(store: Store, run_ids: Sequence[str]) -> dict[str, Any]:
     """Return what the page knows of those of the runs that the index has, as columns in the order of their ids.
 
-    `id` names the runs. `facts` has a list for each of FACTS, `starts` the accuracies of the bases that they start
-    from, checkpoints too (None: not in the index). `curves` has, for each of CURVES, the series of each run
-    (None where the trainer logged none) at the updates `updates[at[run]]`, `of` how many there were. `spectra` and
-    `ranks` have, for each of update and null, of each run the series of every kept step `kept[kept_at[run]]`: singular
-    values, and effective ranks by `layers[layers_at[run]]`. `settings` has names, and for each its values and, at
-    `patterns[of]`, every run's place among them (None: not set); `common` counts those that are the same for all.
+    `id` names the runs. `facts` has a list for each of FACTS (NOT_FINITE for infinity and NaN), `starts` the accuracies
+    of the bases that they start from, checkpoints too (None: not in the index). `curves` has, for each of CURVES, the
+    series of each run (None where the trainer logged none) at the updates `updates[at[run]]`, `of` how many there were.
+    `spectra` and `ranks` have, for each of update and null, of each run the series of every kept step
+    `kept[kept_at[run]]`: singular values, and effective ranks by `layers[layers_at[run]]`. `settings` has names, and
+    for each its values and, at `patterns[of]`, every run's place among them (None: not set); `common` counts those that
+    are the same for all.
     """
     found, columns = _runs(store, run_ids)
     return {"id": found, **columns, **_curves(store, found), **_spectra(store, found)}
@@ -97,7 +99,10 @@ def _runs(store: Store, run_ids: Sequence[str]) -> tuple[list[str], dict[str, An
 
 
 def _fact(value: Any) -> Any:
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and math.isfinite(value) else value
+    """Return what is told of a column's value; JSON has no number for one that is not finite."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else NOT_FINITE
 
 
 def _arguments(trainer: dict[str, Any]) -> dict[str, str]:

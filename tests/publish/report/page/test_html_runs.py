@@ -122,6 +122,20 @@ def test_a_run_without_curves_or_spectra_has_none(made: "Made") -> None:
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("norm", [math.inf, -math.inf, math.nan])
+def test_a_norm_that_is_not_finite_is_told(made: "Made", monkeypatch: pytest.MonkeyPatch, norm: float) -> None:
+    """Of a result that others wrote: ours has no such number."""
+    monkeypatch.setattr("tests.conftest.write_json", lambda path, value: path.write_text(json.dumps(value)))  # pyright: ignore[reportUnknownLambdaType, reportUnknownMemberType, reportUnknownArgumentType]
+    bench = made.bench()
+    planned = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(planned.bases[0])
+    made.run(planned.runs[0], 0.5, final_update_norm=norm)
+    refresh(made.store, [])
+    found = run_details(made.store, [planned.runs[0].id])
+    assert found["facts"]["final_update_norm"] == ["not finite"]
+    json.dumps(found, allow_nan=False)
+
+
 def test_an_index_without_runs_gives_none(made: "Made") -> None:
     refresh(made.store, [])
     found = run_details(made.store, ["nobody"])
