@@ -100,9 +100,13 @@ class Box:
 
 @contextmanager
 def style() -> Generator[None]:
-    """Set how figures look while they are drawn and saved; letters that the font lacks are drawn as boxes."""
+    """Set how figures look while they are drawn and saved; letters that the font lacks are drawn as boxes.
+
+    Settings of the user's own (matplotlibrc) count for nothing: what STYLE leaves open is as the library has it.
+    """
     matplotlib: Any = import_module("matplotlib")  # 0.5 s, of a library whose types do not bear the strict mode
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings(), _fonts_without_layout():
+    usual = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}  # nothing is shown
+    with matplotlib.rc_context({**usual, **STYLE}), warnings.catch_warnings(), _fonts_without_layout():
         warnings.simplefilter("ignore")
         yield
 
@@ -255,11 +259,11 @@ def jitter(number: int, width: float) -> float:
 
 
 def saved(figure: Any, name: str, alt: str) -> tuple[str, bytes]:
-    """Return a figure as SVG and PDF, the same bytes for the same figure."""
+    """Return a figure as SVG and PDF, the same bytes for the same figure; neither names the library's version."""
     text, data = io.StringIO(), io.BytesIO()
     nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(text, format="svg", metadata=nothing)
-    figure.savefig(data, format="pdf", metadata={"CreationDate": None})
+    figure.savefig(data, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
     return freestanding(text.getvalue(), name, plain(alt), INK), data.getvalue()
 
 

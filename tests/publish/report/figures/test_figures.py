@@ -10,7 +10,7 @@ import pytest
 from harness.campaign.findings import Findings
 from harness.plan import PlannedRun
 from harness.publish.report.figures import figures, sketches
-from harness.publish.report.figures.canvas import INK, Box, elided, mark, panels, plain, saved
+from harness.publish.report.figures.canvas import INK, Box, elided, mark, panels, plain, saved, style
 from harness.publish.report.figures.forest import forest
 from harness.publish.report.figures.sketch import Sketch
 from harness.publish.report.figures.spectra import indices
@@ -93,7 +93,8 @@ def test_files_are_the_same_each_time_and_stand_by_themselves(decided: Decide) -
         assert INK not in each.svg
         assert len(each.svg) < 40_000
         assert each.pdf.startswith(b"%PDF-")
-        assert b"CreationDate" not in each.pdf
+        assert not re.search(rb"/(CreationDate|Creator|Producer)\b|[Mm]atplotlib", each.pdf)
+        assert not re.search("(?i)matplotlib", each.svg)
         assert b"/Type3" not in each.pdf
 
 
@@ -109,6 +110,29 @@ def test_any_text_is_shown_as_it_is(styled: None) -> None:
     assert f"\N{ZERO WIDTH SPACE}_{ODD}" in texts
     assert root.attrib["aria-label"] == ODD
     assert pdf.startswith(b"%PDF-")
+
+
+def test_settings_of_the_user_count_for_nothing() -> None:
+    """What a matplotlibrc may say of things that the figures leave as they are."""
+    import matplotlib
+
+    def drawn() -> tuple[str, bytes]:
+        with style():
+            figure, (axes,) = panels(Box(3.4, 2, 0.5, 0.1, 0.5))
+            axes.plot([0, 1], [1, 3])
+            return saved(figure, "plain", "A line.")
+
+    own = {
+        "axes.grid": True,
+        "lines.marker": "o",
+        "savefig.bbox": "tight",
+        "xtick.direction": "in",
+        "pdf.compression": 0,
+    }
+    usual = drawn()
+    with matplotlib.rc_context(own):
+        assert drawn() == usual
+        assert matplotlib.rcParams["lines.marker"] == "o"  # and they are the user's again
 
 
 def test_a_long_text_loses_its_middle() -> None:
