@@ -17,6 +17,7 @@ from harness.publish.report.figures.canvas import (
     of_series,
     panels,
 )
+from harness.publish.report.figures.placed import regional
 from harness.publish.report.figures.sketch import Row, Sketch, Subject, asides, counted, series
 from harness.publish.report.written import LEVEL, exact_limits
 from harness.spec.prediction import CollapseProbability
@@ -91,14 +92,10 @@ def _series(axes: Any, rows: Sequence[Row], aside: Sequence[float], look: dict[s
 
 def _declared(subject: Subject) -> list[float]:
     """Return the probabilities of collapse that the declaration sets, where it still says what the verdict was on."""
-    hypothesis = subject.chapter.hypothesis
-    said = {prediction.id: prediction.needs for prediction in subject.chapter.verdict.predictions}
     return sorted(
         {
             prediction.probability
-            for prediction in (hypothesis.predictions if hypothesis else ())
-            if isinstance(prediction, CollapseProbability)
-            and prediction.event == "collapsed"
-            and f"{prediction.probability:g}" in said.get(prediction.id, "")
+            for prediction in regional(subject.chapter).declared.values()
+            if isinstance(prediction, CollapseProbability) and prediction.event == "collapsed"
         }
     )

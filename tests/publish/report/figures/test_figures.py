@@ -194,6 +194,17 @@ def test_collapse_has_exact_intervals_and_the_declared_probability(decided: Deci
     assert sketch.figure.axes[0].texts[0].get_text() == "declared 0.5"
 
 
+def test_the_line_of_an_edited_declaration_is_not_drawn(decided: Decide, made: "Made", styled: None) -> None:
+    from tests.publish.report.figures.conftest import RANKS, found, named
+
+    edited = RANKS.replace("probability: 0.5", "probability: 0.55")
+    decided(text=edited)
+    made.declare("hypotheses/ranks.yaml", RANKS)  # 0.5 stands in `each P < 0.55` too
+    sketch = named(found(made), "collapse-over-rank")
+    assert levels(sketch.figure.axes[0]) == []
+    assert "declared" not in sketch.caption
+
+
 def test_a_batch_by_rank_grid_says_its_counts_and_leaves_out_what_was_not_run(
     decided: Decide, sketched: Sketched
 ) -> None:
