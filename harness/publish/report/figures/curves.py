@@ -26,6 +26,7 @@ BUDGET = 1200
 MOST_PANELS = 16
 ACROSS = 4
 HIGH = 0.95
+Band = tuple[float, float]
 LOOKS: dict[bool, dict[str, Any]] = {
     True: {"color": COLOURS[1], "linestyle": (0, (4, 1.2)), "linewidth": 0.9},
     False: {"color": COLOURS[0], "linestyle": "-", "linewidth": 0.7},
@@ -63,7 +64,7 @@ ORDER BY j.cell, j.base, j.seed, j.run_id, first_update"""
     down = 0.42 if len({run.batch for run in ordered}) == 1 else 0.56
     box = Box(_width(wide), 0.24 + high * HIGH + (high - 1) * down + 0.62, 0.5, 0.1, 0.62, 0.3)
     figure, drawn = panels(box, high, wide, across=0.16, down=down)
-    top = max(row["reward"] for row in rows)
+    limits = _limits([row["reward"] for row in rows])
     last = {cell: max(row["last_update"] for row in rows if row["cell"] == cell) for cell in shown}
     for i, axes in enumerate(drawn):
         if i >= len(shown):
@@ -71,7 +72,7 @@ ORDER BY j.cell, j.base, j.seed, j.run_id, first_update"""
             continue
         _panel(axes, shown[i], [row for row in rows if row["cell"] == shown[i]])
         axes.set_xlim(0, last[shown[i]])
-        axes.set_ylim(-0.03 * top, 1.05 * top)
+        axes.set_ylim(*limits)
         if i % wide:
             axes.tick_params(labelleft=False)
         if i + wide < len(shown) and len(set(last.values())) == 1:
@@ -98,6 +99,19 @@ def _width(panels: int) -> float:
     return TEXT if panels > 2 else 0.58 + 2.0 * panels
 
 
+def _limits(rewards: Sequence[float]) -> Band:
+    """Return the ends of the axis: from 0 where no reward leaves 0 to 1, else from the least; a protocol's own may."""
+    low, high = min(rewards), max(rewards)
+    if _shares(rewards):
+        low, high = 0.0, high or 1.0
+    room = (high - low) or abs(high)
+    return low - 0.03 * room, high + 0.05 * room
+
+
+def _shares(rewards: Sequence[float]) -> bool:
+    return all(0 <= reward <= 1 for reward in rewards)
+
+
 def _panel(axes: Any, cell: str, rows: Sequence[Row]) -> None:
     runs = {row["run_id"]: row["label"] == "collapsed" for row in rows}
     for run_id in sorted(runs, key=lambda run_id: runs[run_id]):
@@ -117,7 +131,8 @@ def _caption(subject: Subject, rows: Sequence[Row], cells: int, shown: int) -> s
     bases = len({row["base"] for row in rows})
     left = f" The first {shown} of {cells} cells are shown." if shown < cells else ""
     pooled = f" Runs of {bases} bases are together." if bases > 1 else ""
-    return f"""Mean training reward (0 to 1) over optimiser updates, {subject.named}: every line is a run
+    scale = " (0 to 1)" if _shares([row["reward"] for row in rows]) else ""
+    return f"""Mean training reward{scale} over optimiser updates, {subject.named}: every line is a run
     ({counted(n, "run")} under GRPO), every point the mean of {width} updates. Dashed: runs that count as collapsed at
     the end. No interval is drawn, as every run is.{left}{pooled}"""
 

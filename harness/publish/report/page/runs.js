@@ -1,6 +1,6 @@
 // A run, opened: where it counts, its curves and spectra, and what it was set to that others were not.
 const NAMES = { reward: "Reward", loss: "Loss", grad_norm: "Gradient norm", entropy: "Entropy", completion_length: "Completion length" };
-const UNITS = { reward: "mean over completions, 0 to 1", loss: "as the trainer logs it", grad_norm: "before clipping", entropy: "nats a token", completion_length: "tokens" };
+const UNITS = { reward: "mean over completions", loss: "as the trainer logs it", grad_norm: "before clipping", entropy: "nats a token", completion_length: "tokens" };
 const FACT_NAMES = { algorithm: "Algorithm", method: "Method", updates: "Updates", first_update_norm: "Norm of the first update", final_update_norm: "Norm of the final update", trainable_parameters: "Trained parameters" };
 let known = null;
 

@@ -216,7 +216,9 @@ def test_a_batch_by_rank_grid_says_its_counts_and_leaves_out_what_was_not_run(
 
 
 def test_curves_are_means_over_five_updates_and_collapsed_ones_are_dashed(decided: Decide, sketched: Sketched) -> None:
-    figure = sketched(decided(), "learning-curves").figure
+    sketch = sketched(decided(), "learning-curves")
+    assert "reward (0 to 1) over" in sketch.caption
+    figure = sketch.figure
     assert len(figure.axes) == 6
     lines = [line for axes in figure.axes for line in axes.get_lines()]
     assert len(lines) == 36
@@ -226,6 +228,21 @@ def test_curves_are_means_over_five_updates_and_collapsed_ones_are_dashed(decide
     assert sum(line.get_linestyle() == "--" for line in lines) == 6
     said = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert sum(text == "n = 6, 6 collapsed" for text in said) == 1
+
+
+@pytest.mark.parametrize("shift", [-0.5, -3.0, 2.0])
+def test_rewards_beyond_0_to_1_lie_within_their_panels(decided: Decide, sketched: Sketched, shift: float) -> None:
+    """A protocol's own reward may be any number."""
+
+    def shifted(run: PlannedRun) -> dict[str, Any]:
+        return {"steps": [{"step": i, "loss": 1.0, "reward": i / 100 + shift} for i in range(1, 21)]}
+
+    sketch = sketched(decided(kept=shifted), "learning-curves")
+    low, high = sketch.figure.axes[0].get_ylim()
+    rewards = [y for axes in sketch.figure.axes for line in axes.get_lines() for y in line.get_ydata()]
+    assert len(rewards) == 36 * 4
+    assert all(low < y < high for y in rewards)
+    assert "reward over" in sketch.caption
 
 
 def test_spectra_are_medians_in_units_of_the_largest_with_their_null(decided: Decide, sketched: Sketched) -> None:
