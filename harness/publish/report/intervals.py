@@ -9,12 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.decide import means
-from harness.decide.prediction import needs
-from harness.decide.sample import Landmarks
+from harness.decide.sequential import Regions
+from harness.publish.report.placed import NONE, regions, still_declared
 from harness.record.verdict import Estimate, PredictionVerdict
 from harness.spec import Hypothesis
-from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
 
 WIDTH = 180.0
 """Units of the drawing from end to end."""
@@ -22,14 +20,11 @@ MARGIN = 6.0
 FREE = 0.08
 """Share of the range that is left free on both sides where the scale has no ends of its own."""
 
-MEAN = " mean over "
-"""What names an estimate of counts that is pooled over cells."""
-
 Band = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Regions:
+class Bands:
     """Where an estimate's limits must lie to support or to refute; None where no single estimate decides that."""
 
     support: Band | None = None
@@ -56,52 +51,22 @@ class Interval:
 
 def intervals(said: PredictionVerdict, hypothesis: Hypothesis | None) -> list[Interval | None]:
     """Return the drawing of each estimate of a prediction; None where there is nothing to draw."""
-    declared = next((p for p in hypothesis.predictions if p.id == said.id), None) if hypothesis else None
-    asked = declared if declared is not None and declared.kind == said.kind and needs(declared) == said.needs else None
-    regions = [_regions(asked, each) for each in said.estimates]
+    declared = still_declared(said, hypothesis)
+    found = [regions(declared, position) if declared else NONE for position in range(1, len(said.estimates) + 1)]
+    bands = [_bands(where) for where in found]
     scales: dict[str, Band] = {}
     for unit in dict.fromkeys(each.unit for each in said.estimates):
-        scales[unit] = _scale(unit, [(e, r) for e, r in zip(said.estimates, regions, strict=True) if e.unit == unit])
-    return [_interval(each, where, scales[each.unit]) for each, where in zip(said.estimates, regions, strict=True)]
+        scales[unit] = _scale(unit, [(e, r) for e, r in zip(said.estimates, bands, strict=True) if e.unit == unit])
+    return [_interval(each, where, scales[each.unit]) for each, where in zip(said.estimates, bands, strict=True)]
 
 
-def _regions(declared: Prediction | None, estimate: Estimate) -> Regions:
-    match declared:
-        case None:
-            return Regions()
-        case CollapseProbability():
-            return _of_counts(declared, estimate)
-        case Cliff():
-            least = declared.share if estimate.unit == "share" else declared.min_total_drop
-            return Regions((least, math.inf))
-        case Association():
-            below = declared.margin if declared.refute_below is None else declared.refute_below
-            return Regions((declared.margin, math.inf), ((-math.inf, below),))
-        case Custom():
-            beyond = declared.value if declared.refute_beyond is None else declared.refute_beyond
-            if declared.direction == "above":
-                return Regions((declared.value, math.inf), ((-math.inf, beyond),))
-            return Regions((-math.inf, declared.value), ((beyond, math.inf),))
-        case _:
-            # An estimate that is counted from a landmark has it taken off already.
-            where = means.regions(declared, Landmarks(0.0, 0.0, 0.0))
-            ends = ((-math.inf, where.refute_below), (where.refute_above, math.inf))
-            refute = tuple((low, high) for low, high in ends if low < high)
-            return Regions((where.support_above, where.support_below), refute)
+def _bands(where: Regions) -> Bands:
+    ends = ((-math.inf, where.refute_below), (where.refute_above, math.inf))
+    support = (where.support_above, where.support_below)
+    return Bands(support if support[0] < support[1] else None, tuple((low, high) for low, high in ends if low < high))
 
 
-def _of_counts(declared: CollapseProbability, estimate: Estimate) -> Regions:
-    """Return the sides of the probability that this estimate may decide: of a cell, of the mean over cells, or both."""
-    p, one = declared.probability, len(declared.among.named()) == 1
-    below, above = (0.0, p), (p, 1.0)
-    support, refute = (below, above) if declared.direction == "below" else (above, below)
-    each, mean = declared.quantifier == "each_cell", MEAN in estimate.name
-    by_cell = each and declared.refute_by == "any_cell"
-    supports, refutes = one or mean != each, one or mean != by_cell
-    return Regions(support if supports else None, (refute,) if refutes else ())
-
-
-def _scale(unit: str, found: Sequence[tuple[Estimate, Regions]]) -> Band:
+def _scale(unit: str, found: Sequence[tuple[Estimate, Bands]]) -> Band:
     if unit == "probability":
         return 0.0, 1.0
     ends = [x for e, _ in found for x in (e.value, e.low, e.high, e.refute_low, e.refute_high) if x is not None]
@@ -112,7 +77,7 @@ def _scale(unit: str, found: Sequence[tuple[Estimate, Regions]]) -> Band:
     return low - room, high + room
 
 
-def _interval(estimate: Estimate, regions: Regions, scale: Band) -> Interval | None:
+def _interval(estimate: Estimate, bands: Bands, scale: Band) -> Interval | None:
     if estimate.value is None and estimate.low is None and estimate.high is None:
         return None
 
@@ -131,7 +96,7 @@ def _interval(estimate: Estimate, regions: Regions, scale: Band) -> Interval | N
             place(scale[0] if estimate.refute_low is None else estimate.refute_low),
             place(scale[1] if estimate.refute_high is None else estimate.refute_high),
         ),
-        support=None if regions.support is None else (place(regions.support[0]), place(regions.support[1])),
-        refute=tuple((place(low), place(high)) for low, high in regions.refute),
+        support=None if bands.support is None else (place(bands.support[0]), place(bands.support[1])),
+        refute=tuple((place(low), place(high)) for low, high in bands.refute),
         zero=place(0.0) if scale[0] < 0 < scale[1] else None,
     )

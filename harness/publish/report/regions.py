@@ -1,4 +1,4 @@
-"""What a prediction estimates, and where its two regions lie, in words for readers of a paper."""
+"""What a prediction estimates and where its two regions lie, in words for readers of a paper; `placed` has numbers."""
 
 from math import isfinite
 

@@ -60,7 +60,7 @@ def test_a_probability_is_drawn_from_zero_to_one(verdict: Verdict) -> None:
 @pytest.mark.parametrize(
     ("changed", "supports", "refutes"),
     [
-        # the first is a cell, the second the mean over both
+        # of a cell, and of the mean over both
         ({}, (True, False), (False, True)),
         ({"refute_by": "any_cell"}, (True, False), (True, False)),
         ({"quantifier": "mean_over_cells"}, (False, True), (False, True)),
@@ -71,11 +71,11 @@ def test_a_region_stands_at_the_estimate_that_decides(
     verdict: Verdict, changed: dict[str, Any], supports: tuple[bool, bool], refutes: tuple[bool, bool]
 ) -> None:
     hypothesis = declared({**CELLS, "among": {"rank": [8, 16]}, **changed})
-    names = ("P(collapsed) r=8", "P(collapsed) mean over 2 cells")
+    names = ("P(collapsed) r=8", "P(collapsed) r=16", "P(collapsed) mean over 2 cells")
     found = said(verdict, hypothesis, *(estimate(name, "probability", 0.1, 0.0, 0.3) for name in names))
     drawn = intervals(found, hypothesis)
-    assert tuple(each is not None and each.support is not None for each in drawn) == supports
-    assert tuple(each is not None and bool(each.refute) for each in drawn) == refutes
+    assert tuple(each is not None and each.support is not None for each in drawn) == (supports[0], *supports)
+    assert tuple(each is not None and bool(each.refute) for each in drawn) == (refutes[0], *refutes)
 
 
 def test_a_contrast_is_drawn_over_both_of_its_regions(verdict: Verdict) -> None:
@@ -104,6 +104,17 @@ def test_a_cliff_has_a_region_for_its_share_and_one_for_its_drop(verdict: Verdic
     share, drop = intervals(said(verdict, hypothesis, *found), hypothesis)
     assert share is not None and share.support is not None and share.high < share.support[0]
     assert drop is not None and drop.support is not None and drop.support[0] < drop.low
+    assert share.refute == ()  # every step has to fall short of it, and this is the steepest
+    assert drop.refute == ((LEFT, drop.support[0]),)
+
+
+def test_the_declared_step_of_a_cliff_may_refute_it(verdict: Verdict) -> None:
+    where = {"ranks": [8, 16, 32], "location": [8, 16]}
+    hypothesis = declared({"kind": "cliff", "share": 0.8, "min_total_drop": 0.1, **where})
+    found = (estimate("share", "share", 0.5, 0.2, 0.7), estimate("drop", "accuracy", 0.4, 0.3, 0.5))
+    for drawn in intervals(said(verdict, hypothesis, *found), hypothesis):
+        assert drawn is not None and drawn.support is not None
+        assert drawn.refute == ((LEFT, drawn.support[0]),)
 
 
 def test_regions_of_another_declaration_are_not_drawn(verdict: Verdict) -> None:

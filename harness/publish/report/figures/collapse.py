@@ -17,8 +17,8 @@ from harness.publish.report.figures.canvas import (
     of_series,
     panels,
 )
-from harness.publish.report.figures.placed import regional
 from harness.publish.report.figures.sketch import Row, Sketch, Subject, asides, counted, series
+from harness.publish.report.placed import regional
 from harness.publish.report.written import LEVEL, exact_limits
 from harness.spec.prediction import CollapseProbability
 

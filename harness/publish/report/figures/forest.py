@@ -22,8 +22,8 @@ from harness.publish.report.figures.canvas import (
     panels,
     patch,
 )
-from harness.publish.report.figures.placed import regional
 from harness.publish.report.figures.sketch import Plotted, Row, Sketch, Subject, asked, counted
+from harness.publish.report.placed import regional
 from harness.publish.report.written import MINUS
 from harness.store.schema import literal
 

@@ -1,7 +1,8 @@
-"""Where the two regions of a prediction lie on the axis of each of its estimates, as numbers.
+"""Where the two regions of a prediction lie on the axis of each of its estimates, as numbers; `regions` has the words.
 
 A region that is about all cells together is not drawn beside a single one: what supports a claim about each cell is
-shown at the cells, what refutes it by their mean is shown at the mean.
+shown at the cells, what refutes it by their mean is shown at the mean. Nor is what refutes a cliff at no declared step,
+for which every step has to fall short, drawn beside the steepest.
 """
 
 import math
@@ -11,6 +12,8 @@ from harness.campaign.findings import Chapter
 from harness.decide import Landmarks, means
 from harness.decide.prediction import needs
 from harness.decide.sequential import Regions
+from harness.record.verdict import PredictionVerdict
+from harness.spec import Hypothesis
 from harness.spec.prediction import Association, Cliff, CollapseProbability, Custom, Prediction
 
 ANY = math.inf
@@ -32,9 +35,14 @@ class Regional:
 
 def regional(chapter: Chapter) -> Regional:
     """Return the regions of a chapter's predictions."""
-    said = {prediction.id: prediction.needs for prediction in chapter.verdict.predictions}
-    declared = chapter.hypothesis.predictions if chapter.hypothesis else ()
-    return Regional({each.id: each for each in declared if said.get(each.id) == needs(each)})
+    found = ((said.id, still_declared(said, chapter.hypothesis)) for said in chapter.verdict.predictions)
+    return Regional({id: prediction for id, prediction in found if prediction is not None})
+
+
+def still_declared(said: PredictionVerdict, hypothesis: Hypothesis | None) -> Prediction | None:
+    """Return the declaration of a prediction; None where it no longer asks for what the verdict says it needed."""
+    declared = next((p for p in hypothesis.predictions if p.id == said.id), None) if hypothesis else None
+    return declared if declared and declared.kind == said.kind and needs(declared) == said.needs else None
 
 
 def regions(prediction: Prediction, position: int) -> Regions:
@@ -43,8 +51,10 @@ def regions(prediction: Prediction, position: int) -> Regions:
         case CollapseProbability():
             return _of_counts(prediction, position)
         case Cliff():
-            edge = prediction.share if position == 1 else prediction.min_total_drop
-            return Regions(support_above=edge, refute_below=edge)
+            if position > 1:
+                return Regions(support_above=prediction.min_total_drop, refute_below=prediction.min_total_drop)
+            below = -ANY if prediction.location is None else prediction.share
+            return Regions(support_above=prediction.share, refute_below=below)
         case Association():
             below = prediction.margin if prediction.refute_below is None else prediction.refute_below
             return Regions(support_above=prediction.margin, refute_below=below)
