@@ -84,11 +84,11 @@ def rule_counts(prediction: CollapseProbability, counts: Sequence[Count], terms:
         supported = claimed(limits(counts, terms.alpha, look))
     if supported:
         return SUPPORTED
+    level = _refuting(prediction, terms.refute_alpha, len(counts))
     if prediction.refute_by == "any_cell":
-        level = terms.refute_alpha / len(counts)
         refuting = any(against(limits([count], level, look)) for count in counts)
     else:
-        refuting = against(limits(counts, _each_way(prediction, terms.refute_alpha), look))
+        refuting = against(limits(counts, level, look))
     return refuted(Refutation.OTHER_SIDE) if refuting else STRADDLES
 
 
@@ -155,6 +155,11 @@ def _each_way(prediction: CollapseProbability, refute_alpha: float) -> float:
     return refute_alpha / 2 if prediction.quantifier == "always" else refute_alpha
 
 
+def _refuting(prediction: CollapseProbability, refute_alpha: float, cells: int) -> float:
+    """Return the level at which what may refute, a cell or the mean over cells, is held to do so."""
+    return refute_alpha / cells if prediction.refute_by == "any_cell" else _each_way(prediction, refute_alpha)
+
+
 def exceptions(prediction: CollapseProbability, cells: Sequence[CellSample], terms: Terms, landmarks: Landmarks) -> int:
     """Return how many runs are shown to be exceptions: their accuracy, as sampled, lies beyond the event's limit.
 
@@ -206,22 +211,27 @@ def _more(prediction: CollapseProbability, cells: Sequence[CellSample], terms: T
 
 def _estimates(prediction: CollapseProbability, samples: Samples, terms: Terms) -> tuple[Estimate, ...]:
     counts = {name: (sample.n_event(prediction.event), sample.n_runs) for name, sample in samples.items()}
-    each = [_estimate(prediction, name, [count], terms) for name, count in counts.items()]
+    held = replace(terms, refute_alpha=_refuting(prediction, terms.refute_alpha, len(counts)))
+    each = [_estimate(f"P({prediction.event}) {name}", [count], held) for name, count in counts.items()]
     if len(counts) > 1:
-        each.append(_estimate(prediction, f"mean over {len(counts)} cells", list(counts.values()), terms))
+        # Where a cell refutes, the mean does not and stands at the whole level.
+        pooled = terms if prediction.refute_by == "any_cell" else held
+        name = f"P({prediction.event}) mean over {len(counts)} cells"
+        each.append(_estimate(name, list(counts.values()), pooled))
     return tuple(each)
 
 
-def _estimate(prediction: CollapseProbability, name: str, counts: Sequence[Count], terms: Terms) -> Estimate:
+def _estimate(name: str, counts: Sequence[Count], terms: Terms) -> Estimate:
+    """Return the pooled probability with its limits at both levels of `terms`, those at which it is held."""
     events, runs = (sum(column) for column in zip(*counts, strict=True))
     low, high = limits(counts, terms.alpha, terms.look)
-    refute_low, refute_high = limits(counts, _each_way(prediction, terms.refute_alpha), terms.look)
+    refute_low, refute_high = limits(counts, terms.refute_alpha, terms.look)
     method = "Clopper-Pearson" if len(counts) == 1 else "Clopper-Pearson, pooled (Hoeffding 1956)"
     if len(terms.look.sizes) > 1:
         level = terms.look.of_counts(terms.alpha, len(counts))
         method += f", {level:.4f} at look {terms.look.number} of {len(terms.look.sizes)}"
     return Estimate(
-        name=f"P({prediction.event}) {name}",
+        name=name,
         unit="probability",
         value=events / runs if runs else None,
         low=low,

@@ -110,9 +110,9 @@ class Estimate(_Record):
     high: float | None
     """Upper limit at one-sided level `alpha`; None is unbounded."""
     refute_low: float | None
-    """Lower limit at one-sided level `refute_alpha`, where refutation is held to another level."""
+    """Lower limit at the one-sided level at which it may refute: its part of `refute_alpha` where several may."""
     refute_high: float | None
-    """Upper limit at one-sided level `refute_alpha`."""
+    """Upper limit at that level."""
     method: str
     """How the interval was made."""
     n_runs: int

@@ -1,4 +1,5 @@
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from harness.decide.counts import Count, exceptions, find, limits, mean_bounds, 
 from harness.decide.exact import clopper_pearson
 from harness.decide.ruling import Finding, Ruling
 from harness.decide.terms import Look, Terms, fixed
-from harness.record.verdict import Outcome, Reason, Refutation, RunLabel
+from harness.record.verdict import Estimate, Outcome, Reason, Refutation, RunLabel
 from harness.spec import Arms
 from harness.spec.prediction import CollapseProbability
 
@@ -241,6 +242,51 @@ def test_one_cell_may_refute_a_claim_about_each_at_its_share_of_the_level() -> N
     assert decided(each, [(6, 6), (0, 6)]) is Outcome.INCONCLUSIVE
     assert decided(any_cell, [(6, 6), (0, 6)], refute_alpha=0.025) is Outcome.INCONCLUSIVE
     assert decided(any_cell, [(0, 6), (0, 6)]) is Outcome.SUPPORTED
+
+
+def clears(prediction: CollapseProbability, estimate: Estimate) -> tuple[bool, bool]:
+    """Return whether an estimate's limits lie on the claimed side of one half, and on the other at the other level."""
+    low, high, refute_low, refute_high = (
+        float(limit if limit is not None else math.nan)
+        for limit in (estimate.low, estimate.high, estimate.refute_low, estimate.refute_high)
+    )
+    return (high < 0.5, refute_low > 0.5) if prediction.direction == "below" else (low > 0.5, refute_high < 0.5)
+
+
+@pytest.mark.parametrize("direction", ["below", "above"])
+@pytest.mark.parametrize(
+    "how", [{}, {"refute_by": "any_cell"}, {"quantifier": "mean_over_cells"}, {"quantifier": "always"}]
+)
+def test_limits_say_what_decided(direction: str, how: dict[str, str]) -> None:
+    """A claim comes out as the limits of its estimates lie, whatever the counts of two cells of eight runs.
+
+    Of 8 the tail of 7 at one half is 9/256 = .035: enough at .05, not at half of it.
+    """
+    prediction = claim(direction, **how)
+    decisions: set[Outcome] = set()
+    for events in itertools.product(range(9), repeat=2):
+        runs = {f"r={rank}": cell(k, 8, 8) for rank, k in zip(RANKS, events, strict=False)}
+        outcome = decided(prediction, [(k, 8) for k in events])
+        *cells, pooled = [clears(prediction, each) for each in figures(prediction, runs).estimates]
+        each_cell, any_cell = prediction.quantifier == "each_cell", prediction.refute_by == "any_cell"
+        supported = all(claimed for claimed, _ in cells) if each_cell else pooled[0]
+        refuted = any(against for _, against in cells) if any_cell else pooled[1]
+        assert outcome is (Outcome.SUPPORTED if supported else Outcome.REFUTED if refuted else Outcome.INCONCLUSIVE), (
+            events
+        )
+        decisions.add(outcome)
+    assert decisions == {Outcome.SUPPORTED, Outcome.REFUTED, Outcome.INCONCLUSIVE}
+
+
+def test_a_cell_of_several_that_may_refute_has_the_limits_of_its_share() -> None:
+    # 5 of 5 at .05: .549, above one half; at .05 / 5 = .01: .398, which decides.
+    runs = samples((5, 5), *[(0, 5)] * 4)
+    prediction = claim(cells=5, refute_by="any_cell")
+    first, *_, pooled = figures(prediction, runs).estimates
+    assert found(prediction, runs).outcome is Outcome.INCONCLUSIVE
+    assert first.low == pytest.approx(0.05**0.2)
+    assert first.refute_low == pytest.approx(0.01**0.2)
+    assert (pooled.refute_low, pooled.refute_high) == (pooled.low, pooled.high)  # the mean may not refute
 
 
 def accuracies(*values: float, planned: int | None = None, n_items: int = 200) -> dict[str, CellSample]:
