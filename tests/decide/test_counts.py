@@ -1,6 +1,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -257,7 +258,7 @@ def clears(prediction: CollapseProbability, estimate: Estimate) -> tuple[bool, b
 @pytest.mark.parametrize(
     "how", [{}, {"refute_by": "any_cell"}, {"quantifier": "mean_over_cells"}, {"quantifier": "always"}]
 )
-def test_limits_say_what_decided(direction: str, how: dict[str, str]) -> None:
+def test_limits_say_what_decided(direction: str, how: dict[str, Any]) -> None:
     """A claim comes out as the limits of its estimates lie, whatever the counts of two cells of eight runs.
 
     Of 8 the tail of 7 at one half is 9/256 = .035: enough at .05, not at half of it.

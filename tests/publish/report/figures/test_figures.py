@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -114,7 +115,7 @@ def test_any_text_is_shown_as_it_is(styled: None) -> None:
 
 def test_settings_of_the_user_count_for_nothing() -> None:
     """What a matplotlibrc may say of things that the figures leave as they are."""
-    import matplotlib
+    matplotlib: Any = import_module("matplotlib")
 
     def drawn() -> tuple[str, bytes]:
         with style():
