@@ -54,7 +54,7 @@ def test_shipped_tables_print_what_the_index_holds(
     assert cells.texts[0][5] == "0/6 [.00, .46]"
     assert cells.texts[1][3] in (".27", ".270")  # collapsed and other runs: no interval
     assert cells.texts[1][5] == "3/6 [.12, .88]"
-    assert tables["verdicts"].texts[0][:5] == ("live", "llama", "bench", "inconclusive", "confirmatory")
+    assert tables["verdicts"].texts[0][:5] == ("live", "inconclusive", "llama", "bench", "confirmatory")
     assert tables["compute"].values[-1][:4] == ("all", "", 13, 13)
     assert "tuning" not in tables  # nothing is tuned
 
