@@ -47,6 +47,9 @@ def command(
     from harness.publish.report.report import Asked, files_of, report
 
     asked = Asked(names, protocol, _formats(formats))
+    if protocol is not None:
+        session.shelf.path("runs", protocol)  # one that is not declared is told with those that are
+    _can_be_written(folder)
     found = findings(session.shelf, session.store, names, protocol)
     made = report(found, session.shelf, asked)
     _write(made, folder, files_of(folder))
@@ -54,7 +57,21 @@ def command(
         {"folder": str(folder), "verdicts": len(found.chapters), "files": [file.path for file in made.files]},
         _said(made, folder, len(found.chapters), asked),
     )
+    if without := [name for name in names if name in found.undecided]:
+        session.note(f"without a verdict: {', '.join(without)}. `harness test {without[0]}` makes one.")
     return 0
+
+
+def _can_be_written(folder: Path) -> None:
+    """Raise click.BadParameter where a report would go into something that is no folder, or among other files."""
+    from harness.publish.report.report import PROVENANCE
+
+    first = next(path for path in (folder, *folder.parents) if path.exists())
+    if not first.is_dir():
+        raise click.BadParameter(f"{first} is no folder. Name another.", param_hint="--output")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / PROVENANCE).is_file():
+        rule = f"{folder} holds other files and no report. Name a folder that is empty or not there yet."
+        raise click.BadParameter(rule, param_hint="--output")
 
 
 def _formats(named: str | None) -> "tuple[Format, ...]":
@@ -74,8 +91,12 @@ def _write(made: "Report", folder: Path, former: list[str]) -> None:
             (folder / gone).unlink(missing_ok=True)
     for file in made.files:
         path = folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, file.encoded)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, file.encoded)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+            rule = f"{path} cannot be written: {error.strerror}. Name another folder."
+            raise click.BadParameter(rule, param_hint="--output") from None
 
 
 def _said(made: "Report", folder: Path, verdicts: int, asked: "Asked") -> str:

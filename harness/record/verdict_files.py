@@ -68,7 +68,10 @@ def as_json(verdict: Verdict) -> dict[str, object]:
 
 
 def _read(path: Path) -> Verdict | None:
-    said: Any = read_json(path)
+    try:
+        said: Any = read_json(path)
+    except IntegrityError:
+        said = None
     if not isinstance(said, dict) or "schema_version" not in said:
         raise IntegrityError(f"{path}: not a verdict. Remove it; `harness test` decides again.")
     if cast("dict[str, Any]", said)["schema_version"] != SCHEMA:

@@ -193,9 +193,30 @@ def test_pictures_of_another_release_are_not_compared(harness: Call, written: Pa
     assert (harness("report", "--check").code, harness("report").code) == (3, 3)
 
 
+def test_a_report_goes_into_no_folder_of_other_files_and_into_no_file(harness: Call, made: "Made") -> None:
+    for folder, rule in (
+        ("hypotheses", "holds other files and no report. Name a folder that is empty or not there yet."),
+        (".", "holds other files and no report."),
+        ("pyproject.toml/x", "pyproject.toml is no folder. Name another."),
+    ):
+        said = harness("report", "-o", folder)
+        assert (said.code, rule in said.err) == (2, True), said.err
+    assert not (made.root / "appendix.tex").exists()
+    assert "'tyni' is not declared in runs/. Did you mean tiny?" in harness("report", "--protocol", "tyni").err
+
+
+def test_a_verdict_cut_short_is_the_one_file_that_is_named(harness: Call, written: Path, made: "Made") -> None:
+    (path,) = made.store.verdicts.glob("*/*.json")
+    path.write_bytes(path.read_bytes()[:200])
+    said = harness("report")
+    assert (said.code, said.err) == (3, f"{path}: not a verdict. Remove it; `harness test` decides again.\n")
+
+
 def test_names_are_checked(harness: Call, written: Path) -> None:
     assert "'lvie' is not declared in hypotheses/. Did you mean live?" in harness("report", "lvie").err
-    assert harness("report", "step-size", "-o", "other").out.startswith("no verdicts, ")
+    said = harness("report", "step-size", "-o", "other")
+    assert said.out.startswith("no verdicts, ")
+    assert "without a verdict: step-size. `harness test step-size` makes one." in said.err
 
 
 def test_tables_of_others_and_explorations_are_reported_and_decided_again(

@@ -14,7 +14,13 @@ from pylatexenc.latexencode import (  # pyright: ignore[reportMissingTypeStubs] 
     UnicodeToLatexEncoder,
 )
 
-OWN = {ord('"'): r"{\textquotedbl}", ord("|"): r"{\textbar}", 0x2016: r"\ensuremath{\Vert}"}
+OWN = {
+    ord('"'): r"{\textquotedbl}",
+    ord("|"): r"{\textbar}",
+    ord("`"): r"{\textasciigrave}",
+    ord("'"): r"{\textquotesingle}",
+    0x2016: r"\ensuremath{\Vert}",
+}
 """Signs that the library leaves to the font's encoding or to ligatures."""
 FOREIGN = re.compile(r"\{\\cyr[A-Za-z]*\}")
 """Commands of encodings that a stock preamble does not load."""
@@ -32,7 +38,7 @@ def escape(value: object) -> str:
     """Return a value as LaTeX text that prints exactly it, on one line."""
     if isinstance(value, Key):
         return value
-    return "".join(map(_sign, " ".join(str(value).split()))).replace("--", "-{}-")
+    return "".join(map(_sign, " ".join(str(value).split()))).replace("--", "-{}-").replace(",,", ",{},")
 
 
 def code(value: str) -> str:
@@ -57,4 +63,4 @@ def _sign(sign: str) -> str:
 
 
 def _code_point(sign: str) -> str:
-    return f"[U+{ord(sign):04X}]"
+    return rf"[U+{ord(sign):04X}]\allowbreak{{}}"

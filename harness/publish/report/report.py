@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.campaign.findings import Chapter, Findings
 from harness.publish.card import card
@@ -96,9 +98,20 @@ def _kept(folder: Path) -> dict[str, Any] | None:
     said = read_json(folder / PROVENANCE)
     if said is None:
         return None
-    if not isinstance(said, dict) or not {"asked", "files", "drawn_with"} <= said.keys():
-        raise IntegrityError(f"{folder / PROVENANCE}: is not what `harness report` writes. Write the report anew.")
-    return cast("dict[str, Any]", said)
+    try:
+        return _Kept.model_validate_json(json.dumps(said)).model_dump()
+    except ValidationError:
+        rule = "is not what `harness report` writes. Write the report anew, into an empty folder."
+        raise IntegrityError(f"{folder / PROVENANCE}: {rule}") from None
+
+
+class _Kept(BaseModel):
+    """What a report says of itself."""
+
+    model_config = ConfigDict(strict=True)
+    asked: Asked
+    files: list[str]
+    drawn_with: str
 
 
 class _Names:

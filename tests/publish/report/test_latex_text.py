@@ -15,6 +15,10 @@ def test_values_stay_on_one_line_and_numbers_are_text() -> None:
     assert escape(0.5) == "0.5"
 
 
+def test_signs_do_not_join_into_others() -> None:
+    assert escape("?`a,,b'") == r"?{\textasciigrave}a,{},b{\textquotesingle}"
+
+
 def test_hyphens_do_not_become_dashes() -> None:
     assert escape("a--b") == "a-{}-b"
     assert code("a--b_c") == r"\texttt{a-\allowbreak{}-\allowbreak{}b\_\allowbreak{}c}"
@@ -23,7 +27,7 @@ def test_hyphens_do_not_become_dashes() -> None:
 
 def test_letters_without_a_stock_font_are_named_by_their_code_point() -> None:
     assert escape("é ß ≤ β") == r"\'e {\ss} \ensuremath{\leq} \ensuremath{\beta}"
-    assert escape("中 😀 ж \x07") == "[U+4E2D] [U+1F600] [U+0436] [U+0007]"
+    assert escape("中 ж \x07") == r"[U+4E2D]\allowbreak{} [U+0436]\allowbreak{} [U+0007]\allowbreak{}"
 
 
 def test_a_reference_key_keeps_its_underscore_and_nothing_that_could_end_it() -> None:
