@@ -29,8 +29,6 @@ NOT_RUN = {
     "harness test rank-collapse --protocol paper": "trains models of 8 billion parameters",
     "harness frontier --ranks 8,32,128 --scaling proportional,constant --figure frontier.pdf": "takes dozens of runs, "
     "minutes also at protocol smoke; tests/cli/test_frontier.py has frontiers",
-    "harness new rank-64-is-safe --like rank-collapse": "the claim has been declared by then, and `new` overwrites "
-    "nothing; how-to/add-a-hypothesis.md runs it under another name",
     "harness new rank-64-is-safe": "the claim has been declared by then; tests/cli/test_new.py begins claims",
     "harness diagnose rank-64-is-safe": "the claim of add-a-hypothesis.md, which has this name, says nothing of what "
     "it believes; the tutorial runs it on one that does",
