@@ -202,7 +202,7 @@ def test_a_report_goes_into_no_folder_of_other_files_and_into_no_file(harness: C
         said = harness("report", "-o", folder)
         assert (said.code, rule in said.err) == (2, True), said.err
     assert not (made.root / "appendix.tex").exists()
-    assert "'tyni' is not declared in runs/. Did you mean tiny?" in harness("report", "--protocol", "tyni").err
+    assert "'benhc' is not declared in runs/. Did you mean bench?" in harness("report", "--protocol", "benhc").err
 
 
 def test_a_verdict_cut_short_is_the_one_file_that_is_named(harness: Call, written: Path, made: "Made") -> None:

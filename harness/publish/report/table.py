@@ -151,10 +151,11 @@ def _table(store: Store, declared: ReportTable, verdict: str, about: About, give
         raise DeclarationError([f"{shown}:1 SQL: {first_line(error)} Mend the statement."]) from None
     except ValueError as error:
         raise DeclarationError([f"{shown}:1 SQL: {error}"]) from None
+    places_of = _places(declared, selected, shown)
     _told_apart(declared, selected, rows, shown)
     printed = {
         name: _texts(name, declared.head.columns[name], [[row[place] for place in places] for row in rows], shown)
-        for name, places in _places(declared, selected, shown).items()
+        for name, places in places_of.items()
     }
     told = {name: texts for name, texts in printed.items() if any(texts)}
     return Table(
