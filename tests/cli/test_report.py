@@ -156,14 +156,36 @@ def test_what_is_left_of_a_former_report_goes_and_what_is_strange_is_told(harnes
     )
 
 
-def irregular(run: PlannedRun) -> float:
-    return round(0.5 + math.sin(run.index + (run.cell.rank or 0)) / 30, 3)
+def irregular(run: PlannedRun, of: int = 0) -> float:
+    """Return a number between .4 and .6 whose sums depend, in the last digit, on the order of their parts."""
+    return 0.5 + math.sin(7.3 * run.index + (run.cell.rank or 0) + of) / 10
+
+
+def spectrum(run: PlannedRun) -> list[dict[str, object]]:
+    """Return spectra of two matrices after the last of twenty updates."""
+    names = ("frobenius", "stable_rank", "effective_rank", "participation_ratio")
+    return [
+        {
+            **{
+                "step": 20,
+                "target": "update",
+                "module": f"m{i}",
+                "source": "factors",
+                "top_energy": [irregular(run, i)],
+            },
+            **{name: irregular(run, i + k) for k, name in enumerate(names)},
+        }
+        for i in range(2)
+    ]
 
 
 def test_runs_that_came_in_two_batches_give_the_same_report(harness: Call, made: "Made") -> None:
     bench = made.bench()
     bench.register_shelf()
-    made.results(irregular, "live")
+    planned = bench.plan(bench.hypotheses(["live"]), ["llama"])
+    made.base(planned.bases[0])
+    for run in planned.runs:
+        made.run(run, round(irregular(run), 3), {"spectrum": spectrum(run)})
     held = made.root / "held"
     held.mkdir()
     for folder in sorted(made.store.runs.iterdir())[::2]:
@@ -173,6 +195,7 @@ def test_runs_that_came_in_two_batches_give_the_same_report(harness: Call, made:
         folder.rename(made.store.runs / folder.name)
     verdict_on(bench, "live", bench.hypotheses(["live"])["live"], bench.planned_bases(()))
     assert harness("report").code == 0
+    assert "spectra" in (made.store.report / "cells.json").read_text()
     assert harness("report", "--check").out.startswith("every number in ")
 
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from scipy.special import betaincinv, stdtrit  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
+from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs] - scipy ships none
 
+from harness.decide import item_variance
+from harness.decide.exact import clopper_pearson
 from harness.spec.report_table import Written
 
 Values = Sequence[Any]
@@ -73,18 +75,13 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 def half_width(sd: float, n: int, mean: float, n_items: int | None) -> float:
     """Return half of the t interval for a mean over runs; the variance is at least what sampling of problems gives."""
-    variance = sd**2
-    if n_items:
-        p = (mean * n_items + 1) / (n_items + 2)  # Laplace's, as decisions have it
-        variance = max(variance, p * (1 - p) / n_items)
+    variance = max(sd**2, item_variance(mean, n_items)) if n_items else sd**2
     return float(stdtrit(n - 1, 0.5 + LEVEL / 2)) * math.sqrt(variance / n)
 
 
 def exact_limits(count: int, n: int) -> tuple[float, float]:
     """Return the exact limits of a share that `count` of `n` runs estimate."""
-    tail = (1 - LEVEL) / 2
-    low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, tail))
-    return low, 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - tail))
+    return clopper_pearson(count, n, (1 - LEVEL) / 2)
 
 
 def _text(rows: Sequence[Values]) -> list[str]:
