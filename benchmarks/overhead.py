@@ -34,6 +34,7 @@ from typing import Any
 
 from harness.execute import LocalExecutor
 from harness.execute.local import available_cores
+from harness.execute.worker import server, worker
 from harness.plan import PlannedRun, plan
 from harness.plan.runset import planned_base, planned_run
 from harness.record.atomic import read_json, sha256, write_json
@@ -129,10 +130,10 @@ class Bench:
 
 def executed(log: Path, jobs: list[JobDirectory], slots: int = 1, *, fork: bool = True) -> None:
     """Execute jobs that are not committed, and raise where one gives no result."""
-    executor = LocalExecutor(log, slots, fork=fork)
+    executor = LocalExecutor(log, worker(), [None] * slots, server=server() if fork else None)
     try:
         handles = executor.submit([job.path for job in jobs if job.manifest() is None])
-        while any(executor.poll().get(handle) != "gone" for handle in handles):
+        while set(executor.poll(handles).values()) - {"gone"}:
             time.sleep(0.02)
     finally:
         executor.close()

@@ -28,6 +28,7 @@ from harness.campaign.verdicts import made_subjects, verdict_on
 from harness.plan import PlannedRun
 from harness.publish.report.report import Asked, Report, report
 from harness.record.atomic import write_json
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import write_shard
@@ -164,7 +165,7 @@ def commit(job: JobDirectory, facts: Mapping[str, Any], rows: Mapping[str, list[
     for kind, each in rows.items():
         write_shard(attempt.stage, kind, each)
     attempt.commit()
-    attempt.exit("ok")
+    attempt.exit(Reason.OK)
 
 
 def scored(accuracy: float, step: int, rng: np.random.Generator) -> list[dict[str, Any]]:

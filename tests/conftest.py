@@ -29,6 +29,7 @@ from harness.campaign.bench import Bench
 from harness.execute.engine import Standing
 from harness.plan import PlannedBase, PlannedRun
 from harness.record.atomic import write_json
+from harness.record.ending import Reason as Ended
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import write_shard
@@ -199,13 +200,13 @@ class Made:
             full = job.spec()["identity"]["cell"]["adapter"]["method"] == "full"
             (attempt.stage / f"{'model' if full else 'adapter_model'}.safetensors").write_bytes(weights)
         assert attempt.commit()
-        attempt.exit("ok")
+        attempt.exit(Ended.OK)
 
     def fail(self, path: Path, message: str) -> None:
         """Claim the job at `path` and leave it with an error of its own."""
         attempt = JobDirectory(path).claim({"engine": "test"})
         assert attempt is not None
-        attempt.exit("error", message)
+        attempt.exit(Ended.USER_ERROR, message)
 
 
 def scored(accuracy: float, step: int, split: str) -> list[dict[str, Any]]:
@@ -258,30 +259,28 @@ class Scripted:
 
     act: Act
     log: Path = Path("executor.log")
+    name: str = "scripted"
+    lasting: bool = False
+    interval: float = 0.0
     started: list[str] = field(default_factory=list[str])
     """Job ids, in the order in which they were started."""
     closed: bool = False
     _queued: list[str] = field(default_factory=list[str])
-    _gone: set[str] = field(default_factory=set[str])
 
     def submit(self, jobs: Sequence[Path]) -> list[str]:
         """Queue jobs."""
         handles = [str(job) for job in jobs]
         assert not set(handles) & set(self._queued), "submitted twice"
-        self._gone -= set(handles)
         self._queued += handles
         return handles
 
-    def poll(self) -> dict[str, Standing]:
+    def poll(self, handles: Sequence[str]) -> dict[str, Standing]:
         """Execute the first queued job to its end, and say where all stand."""
         if self._queued:
             path = Path(self._queued.pop(0))
             self.started.append(path.name)
             self.act(path, self.started.count(path.name))
-            self._gone.add(str(path))
-        standing: dict[str, Standing] = dict.fromkeys(self._gone, "gone")
-        standing.update(dict.fromkeys(self._queued, "queued"))
-        return standing
+        return {handle: "queued" if handle in self._queued else "gone" for handle in handles}
 
     def cancel(self, handles: Sequence[str]) -> None:
         """Nothing here runs long enough to be stopped."""

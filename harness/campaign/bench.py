@@ -75,10 +75,6 @@ class Bench:
     def _pinner(self) -> Pinner:
         return Pinner(self.store, self.shelf.root)
 
-    def workers(self, asked: int | None) -> int | None:
-        """Return how many runs may be at work: those asked for, else one where runs share a device, else all cores."""
-        return asked or (1 if self.protocol.hardware is not None else None)
-
     def resolve(self, note: Note = _unsaid) -> None:
         """Resolve the bases that name a branch, a tag or a folder; `note` hears of those that moved.
 
@@ -259,7 +255,7 @@ class Bench:
         """Return what a registration freezes, beside its hash."""
         return {
             "declaration": hypothesis.model_dump(mode="json"),
-            "protocol_declaration": self.protocol.model_dump(mode="json"),
+            "protocol_declaration": self.protocol.registered(),
             "evaluation_set": evaluation_hash(self.protocol.task),
             "code": self.code(hypothesis),
         }
@@ -279,6 +275,9 @@ class Bench:
             return []
         self.check_pinned()
         self.store.root.mkdir(parents=True, exist_ok=True)
+        for job in self.unfinished(runs):
+            if job.id not in self.failed:  # in this command
+                job.call_on()
         folders, failed = self._fetched(runs.bases)
         executor = make_executor()
         try:
@@ -314,6 +313,7 @@ class Bench:
         for job_id, job in jobs.items():
             where = {"folder": str(folders[job_id])} if folders and job_id in folders else {}
             job.create({"id": job_id, "identity": identities[job_id], **where})
+            job.give(self.protocol.resources)
         progress = execute(what, list(jobs.values()), executor, self._indexing(watch))
         self.failed |= progress.failed
         return progress

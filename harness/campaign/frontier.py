@@ -265,14 +265,26 @@ class _Lent:
     executor: Executor
 
     @property
+    def name(self) -> str:
+        return self.executor.name
+
+    @property
+    def lasting(self) -> bool:
+        return self.executor.lasting
+
+    @property
+    def interval(self) -> float:
+        return self.executor.interval
+
+    @property
     def log(self) -> Path:
         return self.executor.log
 
     def submit(self, jobs: Sequence[Path]) -> list[str]:
         return self.executor.submit(jobs)
 
-    def poll(self) -> dict[str, Standing]:
-        return self.executor.poll()
+    def poll(self, handles: Sequence[str]) -> dict[str, Standing]:
+        return self.executor.poll(handles)
 
     def cancel(self, handles: Sequence[str]) -> None:
         self.executor.cancel(handles)

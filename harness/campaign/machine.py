@@ -66,7 +66,7 @@ def look(*, torch: bool = False) -> Machine:
     """Return what the machine has; with `torch`, the GPUs that torch sees instead of those that the driver lists."""
     cache = hub_cache()
     return Machine(
-        gpus=tuple(_torch_gpus() if torch else _driver_gpus()),
+        gpus=tuple(_torch_gpus() if torch else driver_gpus()),
         host_gib=host_memory(),
         free_gib=shutil.disk_usage(_existing(cache)).free / GIB,
         hub=hub_answers(),
@@ -209,7 +209,7 @@ def _locking(store: Path) -> Check:
     return Check("locks", False, f"{store}: two claims are held at once. Choose a --store on a disk with locks.")
 
 
-def _driver_gpus() -> Iterator[tuple[str, float]]:
+def driver_gpus() -> Iterator[tuple[str, float]]:
     """Yield what the NVIDIA driver lists; nothing where it has no tool."""
     tool = shutil.which("nvidia-smi")
     if tool is None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import click
 
+from harness.campaign import engines
 from harness.campaign.bench import Bench
 from harness.campaign.beside import beside
+from harness.campaign.engines import Engine
 from harness.campaign.execution import Progress
 from harness.cli.session import Session
-from harness.execute import LocalExecutor
+from harness.execute import Executor
 from harness.plan import PlannedBase, RunSet
 from harness.publish.card import card
 from harness.record.adopted import AdoptedTable, adopted
@@ -47,13 +49,14 @@ def models(
     return bench.planned_bases(others) if others else () if tables else None, tables
 
 
-def executor(session: Session, workers: int | None) -> LocalExecutor:
-    """Return an executor on this machine."""
-    session.store.root.mkdir(parents=True, exist_ok=True)
-    return LocalExecutor(session.store.root / "executor.log", workers, code_root=session.shelf.code_root)
+def executor(session: Session, bench: Bench, engine: Engine, workers: int | None) -> Executor:
+    """Return an executor on an engine."""
+    return engines.executor(engine, session.store, session.shelf, bench.protocol.resources, workers)
 
 
-def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None, note: str = "") -> list[Progress]:
+def execute(
+    session: Session, bench: Bench, runs: RunSet, engine: Engine, workers: int | None, note: str = ""
+) -> list[Progress]:
     """Execute what is missing and keep the index fresh meanwhile; return the ends of bases and runs.
 
     `note` is said beside the progress of the runs, such as the look that they are for.
@@ -63,7 +66,7 @@ def execute(session: Session, bench: Bench, runs: RunSet, workers: int | None, n
     if not bench.unfinished(runs):
         return []
     with ShownProgress(quiet=session.quiet) as shown:
-        return bench.execute(runs, lambda: executor(session, bench.workers(workers)), shown.show, note)
+        return bench.execute(runs, lambda: executor(session, bench, engine, workers), shown.show, note)
 
 
 def as_shown(verdict: Verdict) -> dict[str, Any]:

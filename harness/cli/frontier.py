@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.engines import Engine
 from harness.cli.campaign import FAILED, executor, pin, tell_failures
 from harness.cli.session import (
     Session,
+    engine_option,
     models_option,
     output_options,
     pass_session,
@@ -94,6 +96,7 @@ def _number(text: str) -> float | None:
 @click.option("--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Runs that a rate may have.")
 @click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw it: .png, .svg or .pdf.")
 @workers_option
+@engine_option
 @output_options
 @pass_session
 def command(
@@ -107,6 +110,7 @@ def command(
     seeds: int,
     figure: Path | None,
     workers: int | None,
+    engine: Engine,
 ) -> int:
     """Search the learning rate at which runs begin to collapse, for every rank and scaling policy.
 
@@ -132,7 +136,7 @@ def command(
     arms = [FrontierArm(rank, policy(name, number, given)) for name, number in policies for rank in ranks]
     try:
         with ShownProgress(quiet=session.quiet) as shown:
-            found = trace(bench, bases[0], arms, ladder, lambda: executor(session, bench.workers(workers)), shown.show)
+            found = trace(bench, bases[0], arms, ladder, lambda: executor(session, bench, engine, workers), shown.show)
     except NoFrontier as error:
         click.echo(f"frontier of {bench.protocol_name}: {error}", err=True)
         return FAILED

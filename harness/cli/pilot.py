@@ -5,16 +5,18 @@ from dataclasses import asdict
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.engines import Engine
 from harness.cli.campaign import FAILED, executor, pin
-from harness.cli.session import Session, output_options, pass_session, protocol_option, workers_option
+from harness.cli.session import Session, engine_option, output_options, pass_session, protocol_option, workers_option
 
 
 @click.command()
 @protocol_option
 @workers_option
+@engine_option
 @output_options
 @pass_session
-def command(session: Session, protocol: str | None, workers: int | None) -> int:
+def command(session: Session, protocol: str | None, workers: int | None, engine: Engine) -> int:
     """Run the protocol's pilot, on a base, a split and seeds of its own, and print what its rule chooses."""
     from harness.campaign.pilot import RuleFailed, run_pilot
     from harness.publish.pilot import pilot_table
@@ -25,7 +27,7 @@ def command(session: Session, protocol: str | None, workers: int | None) -> int:
     bench.store.pilot(bench.protocol_name).root.mkdir(parents=True, exist_ok=True)
     try:
         with ShownProgress(quiet=session.quiet) as shown:
-            choice = run_pilot(bench, lambda: executor(session, bench.workers(workers)), shown.show)
+            choice = run_pilot(bench, lambda: executor(session, bench, engine, workers), shown.show)
     except (RuleFailed, RuntimeError) as error:
         click.echo(f"pilot of {bench.protocol_name}: {error}", err=True)
         return FAILED

@@ -3,12 +3,14 @@
 import click
 
 from harness.campaign.bench import Bench
+from harness.campaign.engines import Engine
 from harness.campaign.execution import Progress
 from harness.campaign.foreseen import needed, unfinished_tunings
 from harness.cli.campaign import FAILED, asked, execute, pin, tell_failures
 from harness.cli.names import hypothesis_names
 from harness.cli.session import (
     Session,
+    engine_option,
     explore_option,
     models_option,
     output_options,
@@ -24,6 +26,7 @@ from harness.plan import RunSet, union
 @protocol_option
 @models_option
 @workers_option
+@engine_option
 @explore_option
 @output_options
 @pass_session
@@ -33,6 +36,7 @@ def command(
     protocol: str | None,
     models: tuple[str, ...],
     workers: int | None,
+    engine: Engine,
     explore: bool,
 ) -> int:
     """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
@@ -44,10 +48,10 @@ def command(
     progress: list[Progress] = []
     tuning = RunSet((), ())
     while (open_ones := unfinished_tunings(bench, hypotheses, bases)).runs:
-        progress += execute(session, bench, open_ones, workers, "to tune by")
+        progress += execute(session, bench, open_ones, engine, workers, "to tune by")
         tuning = union([tuning, open_ones])
     own = needed(bench, hypotheses, bases)
-    progress += execute(session, bench, own, workers)
+    progress += execute(session, bench, own, engine, workers)
     tell_failures(bench.failed)
     runs = union([tuning, own])
     executed = sum(part.executed for part in progress if part.what.startswith("runs"))

@@ -147,6 +147,19 @@ def no_rivals_option(function: F) -> F:
 
 def workers_option(function: F) -> F:
     """Add --workers."""
-    text = "Runs at a time (default: cores, or 1 where runs take a GPU)."
+    text = "Runs at a time on this machine (default: as many as its cores or GPUs bear)."
     kind = click.IntRange(min=1)
     return click.option("--workers", type=kind, envvar="HARNESS_WORKERS", help=text)(function)
+
+
+def engine_option(function: F) -> F:
+    """Add --executor, called `engine`; the project's setting stands in for it."""
+
+    def chosen(ctx: click.Context, _: click.Parameter, value: str | None) -> str:
+        return value or ctx.ensure_object(Session).shelf.settings.get("executor", "local")
+
+    text = "Where runs run (default: the project's setting, else local)."
+    kind = click.Choice(["local", "slurm", "ray"])
+    return click.option("--executor", "engine", type=kind, callback=chosen, envvar="HARNESS_EXECUTOR", help=text)(
+        function
+    )

@@ -40,7 +40,7 @@ def _looked(store: Store) -> dict[str, Any]:
         states = {job.id: job.state() for job in jobs}
         counts = Counter(states.values())
         said[what] = {str(state): counts[state] for state in State}
-        said[f"{what}_running"] = {job.id: job.heartbeat() for job in jobs if states[job.id] is State.RUNNING}
+        said[f"{what}_running"] = {job.id: job.progress() for job in jobs if states[job.id] is State.RUNNING}
         said[f"{what}_failed"] = {
             job.id: end.message
             for job in jobs

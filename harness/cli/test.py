@@ -6,6 +6,7 @@ import click
 
 from harness.campaign.bench import Bench
 from harness.campaign.beside import with_rivals
+from harness.campaign.engines import Engine
 from harness.campaign.looks import due
 from harness.campaign.verdicts import made_subjects, verdict_on
 from harness.cli.campaign import FAILED, as_shown, asked, execute, pin, shown, tell_failures, tell_left_out
@@ -13,6 +14,7 @@ from harness.cli.campaign import models as named_models
 from harness.cli.names import hypothesis_names
 from harness.cli.session import (
     Session,
+    engine_option,
     explore_option,
     models_option,
     no_rivals_option,
@@ -38,6 +40,7 @@ WORST = (Outcome.REFUTED, Outcome.UNTESTED, Outcome.INCONCLUSIVE, Outcome.SUPPOR
 @protocol_option
 @models_option
 @workers_option
+@engine_option
 @explore_option
 @no_rivals_option
 @click.option("--no-run", is_flag=True, help="Decide on the runs that exist; execute none.")
@@ -51,6 +54,7 @@ def command(
     protocol: str | None,
     models: tuple[str, ...],
     workers: int | None,
+    engine: Engine,
     explore: bool,
     no_rivals: bool,
     no_run: bool,
@@ -75,7 +79,7 @@ def command(
         bench.check_bases(hypotheses, bases)
     if not no_run and bases != ():
         bench.register_shelf()  # before planning: a registration decides the seeds
-    executed = 0 if no_run else _look_by_look(session, bench, hypotheses, bases, workers)
+    executed = 0 if no_run else _look_by_look(session, bench, hypotheses, bases, engine, workers)
     tell_failures(bench.failed)
     found = {name: made_subjects(bench, hypothesis, bases) for name, hypothesis in hypotheses.items()}
     if not any(found.values()) and no_run and not tables:
@@ -104,12 +108,15 @@ def _look_by_look(
     bench: Bench,
     hypotheses: Mapping[str, Hypothesis],
     bases: Sequence[PlannedBase] | None,
+    engine: Engine,
     workers: int | None,
 ) -> int:
     """Execute what the open predictions need until none is open; return how many runs it took."""
     executed, last = 0, None
     while (now := due(bench, hypotheses, bases)) is not None and now.runs != last:
-        ends = execute(session, bench, now.runs, workers, f"look {now.look} of {now.looks}" if now.looks > 1 else "")
+        ends = execute(
+            session, bench, now.runs, engine, workers, f"look {now.look} of {now.looks}" if now.looks > 1 else ""
+        )
         executed += sum(part.executed for part in ends if part.what.startswith("runs"))
         last = now.runs  # whatever is missing now has failed: asking again would change nothing
     return executed

@@ -193,7 +193,7 @@ def run_slug(base: PlannedBase, cell: Cell) -> str:
 
 def registration_hash(hypothesis: Hypothesis, protocol: Protocol) -> str:
     """Return the SHA-256 over declaration, protocol and evaluation set: what a registration freezes."""
-    parts = [hypothesis.model_dump(mode="json"), protocol.model_dump(mode="json", exclude={"hardware"})]
+    parts = [hypothesis.model_dump(mode="json"), protocol.registered()]
     return digest([*parts, evaluation_hash(protocol.task)])
 
 

@@ -1,53 +1,28 @@
 """A job's directory: the contract between whoever wants a result and whoever computes it.
 
-    JOB/spec.json            created once, never changed: identity, and beside it what is not identity
-    JOB/attempts/0001/       an exclusive claim and fencing token; holds claim.json, hb.json, log.txt, exit.json
+    JOB/spec.json            created once, never changed: the id, and the identity that it is the hash of
+    JOB/resources.json       what an attempt is given now; whoever submits replaces it
+    JOB/handle.json          what the engine calls it; whoever submits replaces it
+    JOB/CANCEL               a user called it off
+    JOB/attempts/0001/       an exclusive claim and fencing token (`record.attempt`)
     JOB/.stage-0001/         what the attempt has made so far
     JOB/result/              the stage, renamed: the commit; manifest.json holds the checksum of every other file
 
-Any process may be killed at any moment. An attempt is over when it left exit.json, when the lock that its process
-holds for life is free (same host), or when its heartbeat is older than `STALE` seconds (another host). Only then can
-the next attempt be claimed, and the rename of two stages into one result has exactly one winner.
+Any process may be killed at any moment, and whatever an engine believes, this folder alone says what became of a job.
+The rename of two stages into one result has exactly one winner.
 """
 
-import fcntl
-import os
-import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from harness.record.atomic import IntegrityError, create_json, read_json, sha256, sync, write_json
+from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
+from harness.record.attempt import Attempt, alive, checkpoints, claim, numbers
+from harness.record.ending import STATE_AFTER, Exit, State
+from harness.spec.resources import Resources
 
-STALE = 300.0
-"""Seconds without a heartbeat after which an attempt on another host counts as dead (NFS caches up to 60)."""
-
-
-class State(StrEnum):
-    """Where a job stands."""
-
-    NEW = "new"
-    """No attempt yet."""
-    RUNNING = "running"
-    """A live attempt holds the claim."""
-    INTERRUPTED = "interrupted"
-    """The last attempt was killed, cancelled, or lost its host; it can be repeated."""
-    FAILED = "failed"
-    """The last attempt ended with an error of its own."""
-    COMMITTED = "committed"
-    """The result is there, whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How an attempt ended, as it said itself."""
-
-    reason: str
-    """`ok`, `error`, `cancelled`, `lost_claim`."""
-    message: str
+__all__ = ["Attempt", "Exit", "IntegrityError", "JobDirectory", "State"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +47,33 @@ class JobDirectory:
             raise ValueError(f"{self.path}: spec.json holds another identity under this id. Move the folder away.")
 
     def spec(self) -> dict[str, Any]:
-        """Return spec.json."""
+        """Return spec.json.
+
+        Raises:
+            FileNotFoundError: there is none.
+            IntegrityError: it is that of another job: the folder was copied or renamed.
+        """
         spec = read_json(self.path / "spec.json")
         if spec is None:
             raise FileNotFoundError(f"{self.path}: no spec.json, so this is no job directory.")
+        if spec.get("id", self.id) != self.id:
+            rule = "the folder was copied or renamed. Give it that name back, or move it away."
+            raise IntegrityError(f"{self.path / 'spec.json'}: is that of {spec['id']!r}: {rule}")
         return spec
+
+    def give(self, resources: Resources) -> None:
+        """Say what attempts are given from now on."""
+        if self.resources() != resources:
+            write_json(self.path / "resources.json", resources.model_dump(mode="json"))
+
+    def resources(self) -> Resources:
+        """Return what an attempt is given: one core and no limits unless somebody said otherwise."""
+        said = read_json(self.path / "resources.json")
+        return Resources() if said is None else Resources.model_validate(said)
 
     def attempts(self) -> list[Path]:
         """Return the attempts' folders, oldest first."""
-        folder = self.path / "attempts"
-        return sorted(p for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+        return [self.path / "attempts" / f"{number:04d}" for number in numbers(self.path / "attempts")]
 
     def state(self) -> State:
         """Return where the job stands now."""
@@ -89,22 +81,24 @@ class JobDirectory:
             return State.COMMITTED
         attempts = self.attempts()
         if not attempts:
-            return State.NEW
+            return State.CANCELLED if self.called_off else State.NEW
         if alive(attempts[-1]):
             return State.RUNNING
+        if (self.result / "manifest.json").is_file():  # committed between the two looks
+            return State.COMMITTED
         end = self.last_exit()
-        return State.FAILED if end is not None and end.reason == "error" else State.INTERRUPTED
+        return STATE_AFTER.get(end.reason, State.INTERRUPTED) if end else State.INTERRUPTED
 
     def last_exit(self) -> Exit | None:
         """Return how the last attempt said that it ended, or None if it said nothing."""
         attempts = self.attempts()
         said = read_json(attempts[-1] / "exit.json") if attempts else None
-        return Exit(said["reason"], said["message"]) if said else None
+        return None if said is None else Exit.read(said)
 
-    def heartbeat(self) -> dict[str, Any]:
-        """Return the last attempt's last heartbeat (step, steps, reward, ...), empty if there is none."""
+    def progress(self) -> dict[str, Any]:
+        """Return what the last attempt last said of its work (step, steps, reward, ...), empty if it said nothing."""
         attempts = self.attempts()
-        return (read_json(attempts[-1] / "hb.json") if attempts else None) or {}
+        return (read_json(attempts[-1] / "progress.json") if attempts else None) or {}
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the committed manifest, or None."""
@@ -126,97 +120,35 @@ class JobDirectory:
         """Return when the first attempt was claimed, seconds since the epoch; claims are written once."""
         return min((attempt / "claim.json").stat().st_mtime for attempt in self.attempts())
 
-    def claim(self, about: Mapping[str, Any]) -> "Attempt | None":
+    def claim(self, about: Mapping[str, Any]) -> Attempt | None:
         """Claim the next attempt, or return None where the job is committed or somebody else's claim is alive."""
-        attempts = self.attempts()
+        known = numbers(self.path / "attempts")
         if self.state() in (State.COMMITTED, State.RUNNING):
             return None
-        number = int(attempts[-1].name) + 1 if attempts else 1
-        folder = self.path / "attempts"
-        partial = folder / f".claim-{os.getpid()}-{time.monotonic_ns()}"
-        partial.mkdir(parents=True)
-        lock = os.open(partial / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)  # before the claim is visible, so that it never looks dead
-        write_json(partial / "claim.json", {"host": socket.gethostname(), "pid": os.getpid(), **about})
-        try:
-            partial.rename(folder / f"{number:04d}")
-        except OSError:  # the folder exists: another claimer was first
-            os.close(lock)
-            for file in partial.iterdir():
-                file.unlink()
-            partial.rmdir()
-            return None
-        return Attempt(self, number, lock)
+        return claim(self.path, known[-1] + 1 if known else 1, about)
 
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A claimed attempt, alive as long as its process holds the lock."""
-
-    job: JobDirectory
-    number: int
-    lock: int
+    def checkpoint(self) -> tuple[int, Path] | None:
+        """Return the newest whole checkpoint of any attempt, with the updates made before it, or None."""
+        found = checkpoints(self.path)
+        return (newest := max(found), found[newest]) if found else None
 
     @property
-    def path(self) -> Path:
-        """The attempt's folder."""
-        return self.job.path / "attempts" / f"{self.number:04d}"
+    def called_off(self) -> bool:
+        """Whether a user has called the job off."""
+        return (self.path / "CANCEL").exists()
 
-    @property
-    def stage(self) -> Path:
-        """The folder that becomes the result; made on first use."""
-        folder = self.job.path / f".stage-{self.number:04d}"
-        folder.mkdir(exist_ok=True)
-        return folder
+    def call_off(self) -> None:
+        """Have the job stopped where it runs, and not begun where it waits; its supervisor sees it within seconds."""
+        (self.path / "CANCEL").touch()
 
-    def beat(self, said: Mapping[str, Any]) -> None:
-        """Write a heartbeat."""
-        write_json(self.path / "hb.json", said)
+    def call_on(self) -> None:
+        """Take back that the job was called off."""
+        (self.path / "CANCEL").unlink(missing_ok=True)
 
-    def commit(self) -> bool:
-        """Make the stage the result; return False where a newer attempt or another commit was first."""
-        files = sorted(p for p in self.stage.rglob("*") if p.is_file())
-        listed = {str(p.relative_to(self.stage)): {"sha256": sha256(p), "bytes": p.stat().st_size} for p in files}
-        write_json(self.stage / "manifest.json", {"job": self.job.id, "attempt": self.number, "files": listed})
-        for file in files:
-            sync(file)
-        sync(self.stage)
-        if self.job.attempts()[-1] != self.path:
-            return False
-        try:
-            self.stage.rename(self.job.result)
-        except OSError:  # the result exists: another commit was first
-            return False
-        sync(self.job.path)
-        return True
+    def handle(self) -> dict[str, Any] | None:
+        """Return what was last said of the engine that has the job: `engine`, `handle`, `attempts` before it."""
+        return read_json(self.path / "handle.json")
 
-    def exit(self, reason: str, message: str = "") -> None:
-        """Say how the attempt ended, and let go of the claim."""
-        write_json(self.path / "exit.json", {"reason": reason, "message": message})
-        os.close(self.lock)
-
-
-def alive(attempt: Path) -> bool:
-    """Return whether the process that claimed `attempt` may still be at work."""
-    if (attempt / "exit.json").exists():
-        return False
-    claim: dict[str, Any] = read_json(attempt / "claim.json") or {}
-    if claim.get("host") == socket.gethostname():
-        return _locked(attempt / "lock")
-    probe = attempt / f".now-{os.getpid()}"
-    probe.touch()  # the file server's clock, not this host's
-    now = probe.stat().st_mtime
-    probe.unlink()
-    beat = attempt / "hb.json"
-    return now - (beat if beat.exists() else attempt / "claim.json").stat().st_mtime < STALE
-
-
-def _locked(path: Path) -> bool:
-    lock = os.open(path, os.O_RDONLY)  # enough to ask, so that a store that one may only read can be looked at
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+    def handed_over(self, engine: str, handle: str, attempts: int) -> None:
+        """Remember what an engine calls the job, and how many attempts there were before."""
+        write_json(self.path / "handle.json", {"engine": engine, "handle": handle, "attempts": attempts})

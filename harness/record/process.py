@@ -1,29 +1,108 @@
-"""What depends on the operating system: dying with one's parent, and whether a process may fork after heavy imports.
+"""What depends on the operating system: dying with one's parent, forking after heavy imports, memory of processes.
 
 Linux sends a signal when the parent is gone; elsewhere a worker notices when it next beats. Forking after importing
 torch is sound on Linux with one thread a process; macOS forbids it for its own libraries, so there each run gets a
-fresh process.
+fresh process. What memory a group of processes holds, and whether the system killed one for want of it, is known on
+Linux only.
 """
 
 import ctypes
 import os
 import signal
+import socket
 import sys
+from pathlib import Path
 
 FORKS_AFTER_IMPORT = sys.platform == "linux"
 """Whether one process may import everything once and fork a process a run."""
 
-THREADS = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-) | {"TOKENIZERS_PARALLELISM": "false"}
-"""Environment that pins a process to one thread: more workers, not more threads, fill a machine."""
-
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def threads(count: int) -> dict[str, str]:
+    """Return the environment that gives a process so many threads: more workers, not more threads, fill a machine."""
+    return dict.fromkeys(_THREADS, str(count)) | {"TOKENIZERS_PARALLELISM": "false"}
+
+
+THREADS = threads(1)
+"""Environment that pins a process to one thread."""
+
+
+DRIVER = "HARNESS_DRIVER"
+"""The variable that tells a worker which command started it."""
 
 
 def die_with_parent(parent: int) -> None:
     """Ask for SIGKILL when `parent` dies; exit at once where it is dead already. Linux only, else nothing."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the request took effect
             os._exit(1)
+
+
+def driver() -> str:
+    """Return what a command calls itself to the workers that it starts."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def die_with_driver() -> None:
+    """Ask for SIGKILL when the command dies that started this worker, where it did so itself.
+
+    A worker that an engine started has another parent, whose end means nothing: the engine stops it, or a newer claim.
+    """
+    said = os.environ.get(DRIVER, "")
+    if said == f"{socket.gethostname()}:{os.getppid()}":
+        die_with_parent(os.getppid())
+
+
+def group_memory(group: int) -> int | None:
+    """Return the bytes of memory that the processes of a group hold, shared ones counted each time; None: unknown."""
+    if sys.platform != "linux":
+        return None
+    page = os.sysconf("SC_PAGE_SIZE")
+    return sum(resident for pgrp, resident in map(_stat, _pids()) if pgrp == group) * page
+
+
+def oom_kills() -> int | None:
+    """Return how many processes were killed for want of memory so far: in this cgroup, else on this machine."""
+    for file in (*_cgroup_counters(), Path("/proc/vmstat")):
+        try:
+            lines = file.read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, count = line.partition(" ")
+            if name == "oom_kill" and count.strip().isdigit():
+                return int(count)
+    return None
+
+
+def _cgroup_counters() -> list[Path]:
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    found: list[Path] = []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if controllers == "":
+            found.append(CGROUPS / place.lstrip("/") / "memory.events")
+        elif "memory" in controllers.split(","):
+            found.append(CGROUPS / "memory" / place.lstrip("/") / "memory.oom_control")
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _stat(pid: int) -> tuple[int, int]:
+    """Return a process's group and its resident pages, zeros where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, 0
+    return int(fields[2]), int(fields[21])  # proc(5): pgrp is the 5th field, rss the 24th; ours begin at the 3rd

@@ -16,6 +16,7 @@ from harness.spec.code import CodeName, Sha256, read
 from harness.spec.declared import Declared, FieldError, unset
 from harness.spec.hardware import Hardware
 from harness.spec.protocol_checks import check, completions_per_update, prompts_per_update
+from harness.spec.resources import Resources
 from harness.spec.task import CustomTask, Task
 from harness.spec.trainer import OWNED, TRAINERS, trainer_fields
 
@@ -133,6 +134,8 @@ class Protocol(Declared):
     pilot: Pilot
     hardware: Annotated[Hardware | None, Field(exclude_if=unset(None))] = None
     """What runs on bases that exist are costed on."""
+    resources: Annotated[Resources, Field(exclude_if=unset(Resources()))] = Resources()
+    """What an engine gives a run, or a base; it changes no result, so it is in no identity and in no registration."""
     spectra_at: Annotated[tuple[Count, ...], Field(max_length=64, exclude_if=unset(()))] = ()
     """Updates after which the spectrum of the policy's update is kept, besides the first and the last."""
 
@@ -141,6 +144,10 @@ class Protocol(Declared):
         if any(low >= high for low, high in pairwise(self.spectra_at)):
             raise FieldError("spectra_at", f"{list(self.spectra_at)} is not strictly increasing. Sort it.")
         return self
+
+    def registered(self) -> dict[str, Any]:
+        """Return what of the protocol a registration freezes: all that is meant to change a result."""
+        return self.model_dump(mode="json", exclude={"hardware", "resources"})
 
     def base(self, name: str) -> BaseRecipe | HubBase:
         """Return a base, or one of its checkpoints: `llama`, `llama@cold`.

@@ -6,7 +6,6 @@ All three are kept in the run's record, because a default that a release changes
 import dataclasses
 import json
 import types
-from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import peft
@@ -14,33 +13,58 @@ import trl
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from trl import GRPOConfig, SFTConfig
 
+from harness.train.checkpoints import Checkpoints
+
 CONFIGS: dict[str, type] = {"grpo": GRPOConfig, "sft": SFTConfig}
 
 
-def trainer_arguments(algorithm: str, fields: dict[str, Any], seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return TRL's arguments object and the record of where each of its fields came from."""
+def trainer_arguments(
+    algorithm: str, fields: dict[str, Any], seed: int, checkpoints: Checkpoints, processes: int = 1
+) -> tuple[Any, dict[str, Any]]:
+    """Return TRL's arguments object and the record of where each of its fields came from.
+
+    Several processes share the batch that is declared for one.
+    """
     config_type = CONFIGS[algorithm]
     ours: dict[str, Any] = {
-        "output_dir": str(folder),
+        "output_dir": str(checkpoints.folder),
         "seed": seed,
         "report_to": "none",
         "logging_strategy": "steps",
         "logging_steps": 1,
-        "save_strategy": "no",
         "disable_tqdm": True,
+        **checkpoints.fields(_cycle(fields)),
     }
-    arguments = config_type(**fields, **ours)
+    shared = _shared(fields, processes)
+    arguments = config_type(**{**fields, **shared}, **ours)
     known = {f.name for f in dataclasses.fields(config_type) if f.init}
     record = {
         "config": config_type.__name__,
         "trl": trl.__version__,
         "declared": fields,
-        "set_by_harness": {name: value for name, value in ours.items() if name != "output_dir"},
+        "set_by_harness": {name: value for name, value in (ours | shared).items() if name != "output_dir"},
         "library_defaults": {
             name: _plain(getattr(arguments, name)) for name in sorted(known - set(fields) - set(ours))
         },
     }
     return arguments, record
+
+
+def _cycle(fields: dict[str, Any]) -> int:
+    """Return the updates that share the completions of one generation."""
+    ahead = fields.get("steps_per_generation") or fields.get("gradient_accumulation_steps", 1)
+    return max(1, ahead // fields.get("gradient_accumulation_steps", 1)) * fields.get("num_iterations", 1)
+
+
+def _shared(fields: dict[str, Any], processes: int) -> dict[str, Any]:
+    """Return each process's share of the declared batch; raise ValueError where it has none."""
+    if processes == 1:
+        return {}
+    batch = fields["per_device_train_batch_size"]
+    if batch % processes:
+        rule = "Change resources.gpus, or the batch."
+        raise ValueError(f"per_device_train_batch_size {batch} cannot be shared by {processes} processes. {rule}")
+    return {"per_device_train_batch_size": batch // processes}
 
 
 def default_fields() -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""From a job directory to a committed result, or to an attempt that says why there is none."""
+"""From a claimed attempt to a finished stage, or to the reason why there is none: what a trainer process does.
 
-import os
+It claims nothing and commits nothing: its supervisor does (`train.supervise`). How it ended is in `outcome.json`.
+"""
+
 import platform
-import resource
 import shutil
 import sys
-import time
 import traceback
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import transformers
 from harness import __version__
 from harness.record.atomic import write_json
 from harness.record.data import kept_rows
+from harness.record.ending import Exit, Reason
 from harness.record.job import Attempt, JobDirectory
 from harness.record.shards import write_shard
 from harness.source import items_hash, splits
@@ -24,61 +26,70 @@ from harness.spec import BaseRecipe, CustomTask
 from harness.spec.protocol import Evaluation
 from harness.train.adapters import weights_hash
 from harness.train.base import pretrain
+from harness.train.checkpoints import Checkpoints, Stopped
 from harness.train.code import permitted_task, recorded_code
 from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
 from harness.train.found import score_found
 from harness.train.progress import Heartbeat
+from harness.train.ranks import first
 from harness.train.run import train_run
 from harness.train.spectra import base_rows
+from harness.train.start import forked
+from harness.train.supervise import FAILED, OK, STOPPED, supervise
 from harness.train.tokenizer import character_tokenizer
 
 RECORDED = ("torch", "transformers", "trl", "peft", "datasets", "tokenizers", "numpy")
-OK, FAILED, LOST_CLAIM = 0, 1, 77
 
 
 def execute(folder: Path, code_root: Path | None = None) -> int:
-    """Execute the job in `folder` unless it is committed or claimed; return the exit status of the process.
+    """Execute the job in `folder`, the trainer a fork of this process, which has imported what it needs."""
+    return supervise(folder, forked(lambda attempt: train(attempt, code_root)))
+
+
+def train(attempt: Attempt, code_root: Path | None = None) -> int:
+    """Do the work of an attempt, and leave how it ended in its folder; return the exit status of the process.
 
     A job that names code of the user's own fails unless whoever calls permits that of the project `code_root`.
     """
-    job = JobDirectory(folder)
-    attempt = job.claim({"engine": "process", "harness": __version__})
-    if attempt is None:
-        return LOST_CLAIM
-    _write_output_to(attempt.path / "log.txt")
-    began = time.monotonic()
+    job = JobDirectory(attempt.job)
+    spent: dict[str, Any] = {}
     try:
         with Heartbeat(attempt) as heartbeat:
             facts, spent = _facts(job, attempt, heartbeat, code_root)
-        facts |= recorded_code(job.spec()["identity"])
-        write_json(attempt.stage / "result.json", {"job": job.id, **facts, "software": software()})
-        write_json(attempt.path / "timing.json", {**spent, **_used(began)})
-        committed = attempt.commit()
-        _remove_stages(job, attempt, committed)
+        if first():
+            facts |= recorded_code(job.spec()["identity"])
+            write_json(attempt.stage / "result.json", {"job": job.id, **facts, "software": software()})
+        end = Exit(Reason.OK, "")
+    except Stopped as stopped:
+        end = Exit(Reason.PREEMPTED, str(stopped))
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
-        write_json(attempt.path / "timing.json", _used(began))
-        attempt.exit("error", f"{type(error).__name__}: {error}")
-        return FAILED
-    attempt.exit("ok" if committed else "lost_claim")
-    return OK if committed else LOST_CLAIM
+        shutil.rmtree(attempt.stage, ignore_errors=True)  # room on a full disk for what is said below
+        end = Exit(_reason(error), f"{type(error).__name__}: {error}")
+    if first():
+        with suppress(OSError):
+            (attempt.path / "reserve").unlink()
+        write_json(attempt.path / "outcome.json", {**end.as_json(), "spent": {**spent, **_device()}})
+    return {Reason.OK: OK, Reason.PREEMPTED: STOPPED}.get(end.reason, FAILED)
 
 
-def _used(began: float) -> dict[str, Any]:
-    """Return what this process has used since it began: seconds, bytes, and the device that it trained on."""
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    used = {"cpu_seconds": time.process_time(), "wall_seconds": time.monotonic() - began, "peak_bytes": memory}
+def _reason(error: Exception) -> Reason:
+    """Return the reason that an exception stands for."""
+    if isinstance(error, FloatingPointError):
+        return Reason.NAN
+    if isinstance(error, torch.OutOfMemoryError):
+        return Reason.OOM_DEVICE
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return Reason.OOM_HOST
+    return Reason.USER_ERROR
+
+
+def _device() -> dict[str, Any]:
+    """Return the device that this process trained on, and the most memory that it held there."""
     if not torch.cuda.is_initialized():
-        return {**used, "device": "cpu"}
-    return {**used, "device": torch.cuda.get_device_name(), "device_peak_bytes": torch.cuda.max_memory_allocated()}
-
-
-def _remove_stages(job: JobDirectory, attempt: Attempt, committed: bool) -> None:
-    """Remove what killed attempts had made; only after a commit, when no late rename of theirs can win any more."""
-    for stage in job.path.glob(".stage-*") if committed else [attempt.stage]:
-        shutil.rmtree(stage, ignore_errors=True)
+        return {"device": "cpu"}
+    return {"device": torch.cuda.get_device_name(), "device_peak_bytes": torch.cuda.max_memory_allocated()}
 
 
 def software() -> dict[str, str]:
@@ -90,7 +101,7 @@ def _facts(
     job: JobDirectory, attempt: Attempt, heartbeat: Heartbeat, code_root: Path | None
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the facts to record, and seconds spent, which belong to the attempt because no repeat has the same."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(job.resources().threads)
     transformers.utils.logging.disable_progress_bar()
     identity = job.spec()["identity"]
     if identity["kind"] == "base" and "found" in identity:
@@ -100,11 +111,9 @@ def _facts(
     base = job.path.parent.parent / "bases" / identity["base_id"] / "result"
     if not (base / "manifest.json").is_file():
         raise FileNotFoundError(f"base {identity['base_id']} has no result in this store, and the run starts from it")
-    scratch = attempt.path / "trainer"
-    try:
-        return train_run(identity, base, attempt.stage, scratch, heartbeat, code_root, kept_rows(job.path))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return train_run(
+        identity, base, attempt.stage, Checkpoints.of(job, attempt), heartbeat, code_root, kept_rows(job.path)
+    )
 
 
 def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat, code_root: Path | None) -> dict[str, Any]:
@@ -146,10 +155,3 @@ def _base(identity: dict[str, Any], stage: Path, heartbeat: Heartbeat, code_root
         "parameters": sum(p.numel() for p in model.parameters()),
         "base_weights": weights_hash(model.named_parameters()),
     }
-
-
-def _write_output_to(path: Path) -> None:
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)

@@ -1,4 +1,4 @@
-"""What a run says while it is at work: a heartbeat file, and the row that each update leaves.
+"""What a run says while it is at work: where it is, for whoever watches, and the row that each update leaves.
 
 A run whose loss or gradient is no longer a finite number is stopped with an error: its weights are lost, and a NaN in
 a record would be read as a measurement.
@@ -8,22 +8,25 @@ import math
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from transformers import TrainerCallback
 
 from harness.record.job import Attempt
+from harness.train.ranks import first
 
 BEAT = 1.0
-"""Seconds between heartbeats in the first minutes, when somebody may be watching a short run."""
+"""Seconds between words in the first minutes, when somebody may be watching a short run."""
 SLOW_BEAT = 15.0
-"""Seconds between heartbeats of a run that has lasted longer than `SHORT`."""
+"""Seconds between words of a run that has lasted longer than `SHORT`."""
 SHORT = 300.0
 
 
 class Heartbeat:
     """Writes what it was last told, at intervals, from a thread of its own, for as long as the context lasts.
 
+    It proves nothing about the claim, which the supervisor upholds. Of several processes of a run the first one writes.
     Where the system does not end a process with its parent (`record.process`), an orphan ends itself at the next beat.
     """
 
@@ -39,7 +42,7 @@ class Heartbeat:
         self._said = {**self._said, **said}
 
     def __enter__(self) -> "Heartbeat":
-        self._attempt.beat(self._said)
+        self._say()
         self._thread.start()
         return self
 
@@ -52,10 +55,12 @@ class Heartbeat:
         while not self._done.wait(BEAT if time.monotonic() - started < SHORT else SLOW_BEAT):
             if os.getppid() != self._parent:
                 os._exit(1)
-            try:
-                self._attempt.beat(self._said)
-            except OSError:  # a full disk: the run may still fit, and if not, says so itself
-                continue
+            with suppress(OSError):  # a full disk: the run may still fit, and if not, says so itself
+                self._say()
+
+    def _say(self) -> None:
+        if first():
+            self._attempt.tell(self._said)
 
 
 class StepLog(TrainerCallback):
@@ -93,3 +98,10 @@ class StepLog(TrainerCallback):
             raise FloatingPointError(f"{listed} at update {state.global_step}: {rule}")
         self.rows.append({"step": state.global_step, **row})
         self._heartbeat.tell(step=state.global_step, steps=state.max_steps, reward=row.get("reward"))
+        if first():
+            print(f"update {state.global_step} of {state.max_steps}", *_spelt(row), sep="  ", flush=True)
+
+
+def _spelt(row: dict[str, Any]) -> list[str]:
+    """Return what the log shows of an update."""
+    return [f"{name} {row[name]:.4g}" for name in ("loss", "reward", "grad_norm") if name in row]

@@ -1,10 +1,11 @@
 """One run: a frozen base, a fresh adapter, GRPO or SFT through TRL, then the score on held-out problems.
 
-Departures from the trainers' defaults are all in the protocol. A run is never resumed from a checkpoint: TRL does not
-save its buffered generations, so a resumed run would be another run; a killed one starts again from its seed.
+Departures from the trainers' defaults are all in the protocol. A run that was killed starts again from its seed unless
+its resources allow it to resume (`train.checkpoints`).
 """
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,20 @@ from harness.plan import planned_updates
 from harness.record.atomic import read_json
 from harness.record.shards import write_shard
 from harness.source import Item, Splits, evaluation_hash, splits
+from harness.source.judgement import Judgement
 from harness.spec import AdapterSpec, Cell
 from harness.spec.protocol import Evaluation, Recipe
 from harness.train.adapters import declared_fields, frozen_hash, parameter_names, peft_config, realised, weights_hash
 from harness.train.arguments import trainer_arguments
 from harness.train.as_declared import by_declaration, check_realised
+from harness.train.checkpoints import Checkpoints, Keeper
 from harness.train.code import permitted_task, reward_function
 from harness.train.drift import BaseGuard, seeded_engine
 from harness.train.evaluate import accuracy, evaluate
 from harness.train.exam import Exam, exam_of, in_text
 from harness.train.load import Loaded, load_found, load_made
 from harness.train.progress import Heartbeat, StepLog
+from harness.train.ranks import count, first, gathered
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
 from harness.train.updates import Start, norm_beside, start, updates
@@ -90,6 +94,8 @@ class _Watch(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if not all(torch.isfinite(p).all() for p in model.parameters() if p.requires_grad):
             return  # the log of this update ends the run, and says by which number
+        if not first():
+            return
         if state.global_step == 1 or state.global_step in self._spectra_at:
             rows = self._looks.spectra(model, state.global_step)
             if state.global_step == 1:
@@ -99,11 +105,38 @@ class _Watch(TrainerCallback):
             self.scores += self._looks.score(model, "validation", state.global_step)
 
 
+class _SoFar:
+    """What a run has recorded, as a checkpoint keeps it and a resumed run takes it up."""
+
+    def __init__(self, log: StepLog, watch: _Watch, reward: ExactAnswer, kept: dict[str, Any] | None):
+        self._log, self._watch, self._reward = log, watch, reward
+        self.resumed_at: list[int] = []
+        """Updates after which the run went on from a checkpoint."""
+        if kept is not None:
+            log.rows[:] = kept["steps"]
+            watch.first_update_norm, watch.scores, watch.spectra = kept["first_norm"], kept["scores"], kept["spectra"]
+            reward.first = kept["first_rollouts"]
+            reward.counts = Counter({Judgement(name): often for name, often in kept["judged"].items()})
+            self.resumed_at = [*kept["resumed_at"], log.rows[-1]["step"]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON keeps it."""
+        return {
+            "steps": self._log.rows,
+            "first_norm": self._watch.first_update_norm,
+            "scores": self._watch.scores,
+            "spectra": self._watch.spectra,
+            "first_rollouts": self._reward.first,
+            "judged": {judgement.value: often for judgement, often in self._reward.counts.items()},
+            "resumed_at": self.resumed_at,
+        }
+
+
 def train_run(
     identity: dict[str, Any],
     base: Path,
     stage: Path,
-    scratch: Path,
+    checkpoints: Checkpoints,
     heartbeat: Heartbeat,
     code_root: Path | None = None,
     data: Path | None = None,
@@ -128,8 +161,10 @@ def train_run(
     looks = _Looks(identity, cell.adapter, base, tokenizer, parts, exam)
     log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, exam, code_root)
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
-    arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
-    common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch]}
+    so_far = _SoFar(log, watch, reward, checkpoints.kept())
+    keeper = Keeper(so_far.as_json)
+    arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], checkpoints, count())
+    common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch, keeper]}
     began = time.process_time()
     with by_declaration(cell.adapter), seeded_engine(identity["seed"]):
         common["peft_config"] = peft_config(cell.adapter, recipe, planned)
@@ -141,8 +176,14 @@ def train_run(
         frozen = frozen_hash(policy, base_names)
         at_start = _starts_at_the_base(looks, policy, cell)
     heartbeat.tell(phase="training", steps=len(trainer.get_train_dataloader()))
-    trainer.train()
+    if checkpoints.every:
+        keeper.listen()
+    trainer.train(resume_from_checkpoint=str(checkpoints.newest) if checkpoints.newest else None)
     spent = {"train_cpu_seconds": time.process_time() - began}
+    keeper.check(trainer.state.global_step, trainer.state.max_steps)
+    reward.counts = sum(gathered(reward.counts), Counter())
+    if not first():
+        return {}, spent
     _has_trained(log, cell, reward)
 
     heartbeat.tell(phase="scoring")
@@ -157,6 +198,8 @@ def train_run(
         **({"weight_syncs": said} if (said := guard.facts()) else {}),
         "first_rollouts": reward.first_rollouts() if cell.algorithm == "grpo" else None,
         "trainer": record,
+        "processes": count(),
+        "resumed_at": so_far.resumed_at,
     }
     facts |= in_text(task, parts, exam, reward.counts)
     exam.close()

@@ -1,7 +1,8 @@
-"""Many runs, each in a process of its own, for one import of the libraries.
+"""Many runs, each in processes of its own, for one import of the libraries.
 
-The server imports everything once and forks a child for every job it is sent. A child that dies takes nobody with it,
-and each starts from the same state of memory, so a run gives the same bits as in a fresh process.
+The server imports everything once and forks a supervisor for every job it is sent, which forks the trainer. A child
+that dies takes nobody with it, and each starts from the same state of memory, so a run gives the same bits as in a
+fresh process.
 
 Standard input carries one JSON object a line: {"run": DIR} or {"cancel": DIR}; when it closes, the server stops its
 children and leaves. Standard output carries {"ready": true}, then {"started": DIR, "pid": N} and
@@ -14,11 +15,13 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from harness.record.process import die_with_parent
-from harness.train.job import FAILED, execute
+from harness.train.job import execute
+from harness.train.supervise import FAILED
 
 TICK = 0.02
 """Seconds between looks at the children."""
@@ -40,9 +43,10 @@ class Server:
         while self._listen():
             self._reap()
         for pid in list(self._children):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGTERM)
         while self._children:
             self._reap()
+            time.sleep(TICK)
 
     def _listen(self) -> bool:
         if not select.select([0], [], [], TICK)[0]:
@@ -57,7 +61,7 @@ class Server:
         if "cancel" in said:
             for pid, folder in self._children.items():
                 if folder == said["cancel"]:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGTERM)
             return
         server = os.getpid()
         try:

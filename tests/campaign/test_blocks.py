@@ -9,6 +9,7 @@ import pytest
 from harness.campaign.bench import Bench
 from harness.campaign.foreseen import foreseen
 from harness.plan import PlannedRun, RunSet
+from harness.record.ending import Reason
 from harness.record.registration import history
 from harness.spec import DeclarationError
 
@@ -19,6 +20,7 @@ RACE = """
 import sys
 from pathlib import Path
 from harness.campaign.bench import Bench
+from harness.record.ending import Reason
 from harness.record.layout import Store
 from harness.spec.shelf import find_shelf
 bench = Bench(find_shelf(Path(sys.argv[1])), Store(Path(sys.argv[1]) / ".harness"), "bench")
@@ -51,7 +53,7 @@ def begin(made: "Made", run: PlannedRun) -> None:
     job.create({"id": run.id, "identity": run.identity})
     attempt = job.claim({})
     assert attempt is not None
-    attempt.exit("cancelled")
+    attempt.exit(Reason.PREEMPTED)
 
 
 def low(made: "Made", ranks: str = "[8]") -> None:

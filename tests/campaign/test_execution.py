@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.campaign import execution
-from harness.campaign.execution import MAX_LOST, Progress, execute
+from harness.campaign.execution import Progress, execute
+from harness.campaign.policy import MAX_LOST
 from harness.plan import RunSet
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory, State
 
 if TYPE_CHECKING:
     from tests.conftest import Made, Scripted
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look without pause; nothing here depends on how often."""
-    monkeypatch.setattr(execution, "TICK", 0)
 
 
 @pytest.fixture
@@ -44,6 +39,9 @@ def kill(path: Path) -> None:
 
 def nothing(_: Path, __: int) -> None:
     """Do not even claim the job."""
+
+
+UNBEGUN = "its process ended before it began; see /logs/of/the/engine"
 
 
 def quiet(_: Progress) -> None:
@@ -101,7 +99,7 @@ def test_a_process_that_never_began_points_to_the_engines_log(
     executor = scripted(nothing, log=Path("/logs/of/the/engine"))
     (job,) = jobs(made, runs, 1)
     end = execute("runs", [job], executor, quiet)
-    assert end.failed == {job.id: "its process ended before it began, 4 times; see /logs/of/the/engine"}
+    assert end.failed == {job.id: f"killed 4 times; the last time: {UNBEGUN}"}
 
 
 def test_an_error_of_the_runs_own_is_not_repeated(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
@@ -149,7 +147,7 @@ def test_a_job_that_another_command_has_claimed_is_waited_for(
     (job,) = jobs(made, runs, 1)
     attempt = job.claim({})
     assert attempt is not None
-    attempt.beat({"step": 3})
+    attempt.tell({"step": 3})
 
     def commit() -> None:
         (attempt.stage / "result.json").write_text("{}")
@@ -165,9 +163,9 @@ def test_a_job_whose_claimer_dies_is_taken_over(made: "Made", runs: RunSet, scri
     (job,) = jobs(made, runs, 1)
     attempt = job.claim({})
     assert attempt is not None
-    attempt.beat({"step": 3})
+    attempt.tell({"step": 3})
     executor = scripted(lambda path, _: made.finish(path, 0.5))
-    end = execute("runs", [job], executor, elsewhere(job, lambda: attempt.exit("cancelled")))
+    end = execute("runs", [job], executor, elsewhere(job, lambda: attempt.exit(Reason.PREEMPTED)))
     assert (end.done, end.executed) == (1, 1)
     assert len(job.attempts()) == 2
 

@@ -11,6 +11,7 @@ import pytest
 
 from harness import __version__
 from harness.cli.main import COMMANDS
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import save
@@ -220,7 +221,7 @@ def test_status_counts_states_and_says_why_runs_failed(harness: Call, made: "Mad
     made.fail(bench.run_job(runs.runs[1]).path, "ValueError: no")
     attempt = bench.run_job(runs.runs[2]).claim({})
     assert attempt is not None
-    attempt.beat({"step": 7, "steps": 20, "reward": 0.25, "phase": "training"})
+    attempt.tell({"step": 7, "steps": 20, "reward": 0.25, "phase": "training"})
     said = harness("status", "--json").json
     assert said["runs"] == {"new": 1, "running": 1, "interrupted": 0, "failed": 1, "committed": 1}
     assert said["bases"]["committed"] == 1
@@ -228,7 +229,7 @@ def test_status_counts_states_and_says_why_runs_failed(harness: Call, made: "Mad
     text = harness("status").out
     assert f"  {runs.runs[2].id}  training step 7 of 20 reward 0.25\n" in text
     assert f"  {runs.runs[1].id}  failed: ValueError: no\n" in text
-    attempt.exit("cancelled")
+    attempt.exit(Reason.PREEMPTED)
 
 
 def test_a_finished_test_says_so_and_a_repeated_one_prints_the_same(harness: Call, made: "Made") -> None:

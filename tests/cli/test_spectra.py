@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.record.atomic import write_json
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def commit(job: JobDirectory, write: Callable[[Path], Any]) -> None:
     write(attempt.stage)
     write_json(attempt.stage / "result.json", {"job": job.id})
     assert attempt.commit()
-    attempt.exit("ok")
+    attempt.exit(Reason.OK)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Pocket:
         while not until():
             assert time.monotonic() < deadline, "it never came about"
             if executor is not None:
-                executor.poll()
+                executor.poll([])
             time.sleep(0.02)
 
     def at_work(self, job: JobDirectory, executor: Executor | None = None) -> int:
@@ -86,7 +86,7 @@ class Pocket:
     def finish(self, executor: Executor, *jobs: JobDirectory) -> None:
         """Submit jobs and wait until the executor has let go of all."""
         handles = executor.submit([job.path for job in jobs])
-        self.wait(lambda: all(executor.poll()[handle] == "gone" for handle in handles))
+        self.wait(lambda: set(executor.poll(handles).values()) == {"gone"})
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 
 from harness.campaign.execution import execute
 from harness.execute import LocalExecutor
+from harness.execute.worker import server, worker
 from harness.record.atomic import sha256
 from harness.record.job import JobDirectory, State
 
@@ -28,10 +29,12 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 from harness.execute import LocalExecutor
-executor = LocalExecutor(Path(sys.argv[1]), 2, fork=sys.argv[2] == "fork")
+from harness.execute.worker import server, worker
+from harness.execute.worker import server, worker
+executor = LocalExecutor(Path(sys.argv[1]), worker(), [None] * 2, server=server() if sys.argv[2] == "fork" else None)
 executor.submit([Path(sys.argv[3]), Path(sys.argv[4])])
 while True:
-    executor.poll()
+    executor.poll([])
     time.sleep(0.02)
 """
 
@@ -39,9 +42,13 @@ while True:
 @pytest.fixture(scope="module")
 def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor]:
     """Return an executor whose one import serves the module's tests; none of them leaves a job at work."""
-    executor = LocalExecutor(tmp_path_factory.mktemp("log") / "executor.log", SLOTS, fork=True)
+    executor = local(tmp_path_factory.mktemp("log") / "executor.log", fork=True)
     yield executor
     executor.close()
+
+
+def local(log: Path, *, fork: bool) -> LocalExecutor:
+    return LocalExecutor(log, worker(), [None] * SLOTS, server=server() if fork else None)
 
 
 def hashes(job: JobDirectory) -> dict[str, str]:
@@ -56,7 +63,7 @@ def test_jobs_are_started_in_order_and_no_more_than_the_slots(pocket: "Pocket", 
 
     def over() -> bool:
         nonlocal most
-        standing = forking.poll()
+        standing = forking.poll(handles)
         queued = [handle for handle in handles if standing[handle] == "queued"]
         running = [handle for handle in standing if standing[handle] == "running"]
         assert queued == handles[len(handles) - len(queued) :]  # who waits is always the end of the line
@@ -72,11 +79,11 @@ def test_jobs_are_started_in_order_and_no_more_than_the_slots(pocket: "Pocket", 
 def test_a_running_and_a_queued_job_are_cancelled_alone(pocket: "Pocket", forking: LocalExecutor) -> None:
     stopped, goes_on, never, last = pocket.endless(), pocket.base(), pocket.endless(2), pocket.endless(3)
     handles = forking.submit([job.path for job in (stopped, goes_on, never, last)])
-    forking.poll()
+    forking.poll([])
     forking.cancel([handles[2], handles[3]])
     pid = pocket.at_work(stopped, forking)
     forking.cancel([handles[0]])
-    pocket.wait(lambda: {forking.poll()[handle] for handle in handles} == {"gone"})
+    pocket.wait(lambda: set(forking.poll(handles).values()) == {"gone"})
     assert not pocket.exists(pid)
     assert [job.state() for job in (stopped, goes_on, never, last)] == [
         *(State.INTERRUPTED, State.COMMITTED, State.NEW, State.NEW)
@@ -88,14 +95,14 @@ def test_a_killed_child_takes_nobody_with_it(pocket: "Pocket", forking: LocalExe
     handles = forking.submit([victim.path, neighbour.path])
     pids = [pocket.at_work(job, forking) for job in (victim, neighbour)]
     os.kill(pids[0], signal.SIGKILL)
-    pocket.wait(lambda: forking.poll()[handles[0]] == "gone")
-    assert victim.state() is State.INTERRUPTED
-    assert forking.poll()[handles[1]] == "running"
+    pocket.wait(lambda: forking.poll(handles)[handles[0]] == "gone")
+    pocket.wait(lambda: victim.state() is State.INTERRUPTED)  # its trainer dies a moment after its supervisor
+    assert forking.poll(handles)[handles[1]] == "running"
     assert neighbour.state() is State.RUNNING
     pocket.finish(forking, pocket.base())  # the free slot serves the next
     assert pocket.base().state() is State.COMMITTED
     forking.cancel([handles[1]])
-    pocket.wait(lambda: forking.poll()[handles[1]] == "gone")
+    pocket.wait(lambda: forking.poll(handles)[handles[1]] == "gone")
 
 
 def test_a_killed_server_takes_its_children_with_it_and_is_replaced(pocket: "Pocket", forking: LocalExecutor) -> None:
@@ -105,7 +112,7 @@ def test_a_killed_server_takes_its_children_with_it_and_is_replaced(pocket: "Poc
     server = pocket.parent(pids[0])
     assert pocket.parent(pids[1]) == server
     os.kill(server, signal.SIGKILL)
-    pocket.wait(lambda: [forking.poll()[handle] for handle in handles] == ["gone", "gone"])
+    pocket.wait(lambda: list(forking.poll(handles).values()) == ["gone", "gone"])
     pocket.wait(lambda: not any(map(pocket.exists, pids)))
     # a dying process loses its memory, by which it is looked up, a moment before it lets go of its files
     pocket.wait(lambda: [job.state() for job in jobs] == [State.INTERRUPTED] * 2)
@@ -139,31 +146,45 @@ def test_a_killed_driver_leaves_no_process(how: str, pocket: "Pocket", tmp_path:
     pocket.wait(lambda: [job.state() for job in jobs] == [State.INTERRUPTED] * 2)
 
 
-@pytest.mark.parametrize("fork", [True, False])
-def test_an_import_that_fails_is_told_with_the_log_that_says_why(
-    fork: bool, pocket: "Pocket", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Break the import of torch in processes that are started from now on; return a log for an executor."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "torch.py").write_text('raise ImportError("broken on purpose")\n')
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    log = tmp_path / "executor.log"
-    executor = LocalExecutor(log, SLOTS, fork=fork)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "broken"), *sys.path]))
+    return tmp_path / "executor.log"
+
+
+def test_a_server_that_cannot_import_is_told_with_the_log_that_says_why(pocket: "Pocket", broken: Path) -> None:
+    executor = local(broken, fork=True)
     job = pocket.base()
     try:
         progress = execute("bases", [job], executor, lambda _: None)
     finally:
         executor.close()
-    assert progress.failed == {job.id: f"its process ended before it began, 4 times; see {log}"}
-    assert "ImportError: broken on purpose" in log.read_text()
+    why = f"its process ended before it began; see {broken}"
+    assert progress.failed == {job.id: f"killed 4 times; the last time: {why}"}
+    assert broken.read_text().count("ImportError: broken on purpose") == 1  # it is not tried again
     assert job.state() is State.NEW
-    # a server that failed by itself is not tried again; a process of its own is all that a job has
-    assert log.read_text().count("Traceback") == (1 if fork else 4)
+
+
+def test_a_trainer_that_cannot_import_is_told_by_its_supervisor(pocket: "Pocket", broken: Path) -> None:
+    executor = local(broken, fork=False)
+    job = pocket.base()
+    try:
+        progress = execute("bases", [job], executor, lambda _: None)
+    finally:
+        executor.close()
+    log = job.attempts()[0] / "log.txt"
+    assert progress.failed == {job.id: f"its process ended with status 1: ImportError: broken on purpose (see {log})"}
+    assert job.state() is State.FAILED
+    assert len(job.attempts()) == 1  # the next would meet it again
 
 
 @pytest.mark.slow
 def test_fresh_processes_do_the_same_to_the_bit(pocket: "Pocket", tmp_path: Path, forking: LocalExecutor) -> None:
     other = type(pocket)(tmp_path / "other", pocket.protocol)
-    fresh = LocalExecutor(tmp_path / "fresh.log", SLOTS, fork=False)
+    fresh = local(tmp_path / "fresh.log", fork=False)
     try:
         for lab, executor in ((pocket, forking), (other, fresh)):
             lab.finish(executor, lab.base())
@@ -176,13 +197,13 @@ def test_fresh_processes_do_the_same_to_the_bit(pocket: "Pocket", tmp_path: Path
 
 @pytest.mark.slow
 def test_fresh_processes_are_cancelled_and_closed(pocket: "Pocket", tmp_path: Path) -> None:
-    executor = LocalExecutor(tmp_path / "executor.log", SLOTS, fork=False)
+    executor = local(tmp_path / "executor.log", fork=False)
     jobs = [pocket.endless(), pocket.endless(2), pocket.endless(3)]
     handles = executor.submit([job.path for job in jobs])
     pids = [pocket.at_work(job, executor) for job in jobs[:2]]
     executor.cancel([handles[0], handles[2]])
-    pocket.wait(lambda: executor.poll()[handles[0]] == "gone")
-    assert executor.poll() == {handles[0]: "gone", handles[1]: "running", handles[2]: "gone"}
+    pocket.wait(lambda: executor.poll(handles)[handles[0]] == "gone")
+    assert executor.poll(handles) == {handles[0]: "gone", handles[1]: "running", handles[2]: "gone"}
     assert not pocket.exists(pids[0])
     executor.close()
     assert not pocket.exists(pids[1])

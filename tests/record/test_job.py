@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.record.job import STALE, Attempt, IntegrityError, JobDirectory, State, alive
+from harness.record.attempt import STALE, alive
+from harness.record.ending import Reason
+from harness.record.job import Attempt, IntegrityError, JobDirectory, State
 
 Started = subprocess.Popen[str]
 Start = Callable[[str], Started]
@@ -72,8 +74,8 @@ def claimed(job: JobDirectory) -> Attempt:
 def elsewhere(attempt: Path, silent: float) -> None:
     """Make an attempt one of another host, whose last sign of life is `silent` seconds old."""
     claim = json.loads((attempt / "claim.json").read_text())
-    (attempt / "claim.json").write_text(json.dumps({**claim, "host": "another-host"}))
-    for name in ("claim.json", "hb.json"):
+    (attempt / "claim.json").write_text(json.dumps({**claim, "machine": "another-host another-boot"}))
+    for name in ("claim.json", "beat"):
         if (attempt / name).exists():
             now = (attempt / name).stat().st_mtime
             os.utime(attempt / name, (now - silent, now - silent))
@@ -154,7 +156,7 @@ def test_on_another_host_the_last_sign_of_life_decides(
 ) -> None:
     attempt = claimed(job)
     if beating:
-        attempt.beat({"step": 3})
+        attempt.beat()
     os.close(attempt.lock)  # its lock means nothing here
     elsewhere(attempt.path, silent)
     assert alive(attempt.path) is live
@@ -166,7 +168,9 @@ def test_a_fresh_heartbeat_counts_whatever_the_age_of_the_claim(job: JobDirector
     attempt = claimed(job)
     elsewhere(attempt.path, 10 * STALE)
     assert not alive(attempt.path)
-    attempt.beat({"step": 3})
+    attempt.tell({"step": 3})  # the trainer's word is no sign of its supervisor's life
+    assert not alive(attempt.path)
+    attempt.beat()
     assert alive(attempt.path)
 
 
@@ -185,19 +189,19 @@ def test_every_state(job: JobDirectory) -> None:
     assert job.state() is State.NEW
     attempt = claimed(job)
     assert job.state() is State.RUNNING
-    attempt.exit("error", "ValueError: no such layer")
+    attempt.exit(Reason.USER_ERROR, "ValueError: no such layer")
     assert job.state() is State.FAILED
     end = job.last_exit()
     assert end is not None
-    assert (end.reason, end.message) == ("error", "ValueError: no such layer")
-    claimed(job).exit("cancelled")
+    assert (end.reason, end.message) == (Reason.USER_ERROR, "ValueError: no such layer")
+    claimed(job).exit(Reason.PREEMPTED)
     assert job.state() is State.INTERRUPTED
     attempt = claimed(job)
     assert attempt.number == 3
     (attempt.stage / "result.json").write_text("{}")
     assert attempt.commit()
     assert job.state() is State.COMMITTED
-    attempt.exit("ok")
+    attempt.exit(Reason.OK)
     assert job.state() is State.COMMITTED
     assert job.claim({}) is None
 
@@ -271,17 +275,17 @@ def test_a_folder_without_a_spec_is_no_job(tmp_path: Path) -> None:
     assert JobDirectory(tmp_path).state() is State.NEW
 
 
-def test_the_last_heartbeat_is_that_of_the_last_attempt(job: JobDirectory) -> None:
-    assert job.heartbeat() == {}
+def test_the_last_word_is_that_of_the_last_attempt(job: JobDirectory) -> None:
+    assert job.progress() == {}
     first = claimed(job)
-    first.beat({"step": 7})
-    assert job.heartbeat() == {"step": 7}
-    first.exit("cancelled")
+    first.tell({"step": 7})
+    assert job.progress() == {"step": 7}
+    first.exit(Reason.PREEMPTED)
     claimed(job)
-    assert job.heartbeat() == {}
+    assert job.progress() == {}
 
 
 def test_the_tenth_attempt_comes_after_the_ninth(job: JobDirectory) -> None:
     for _ in range(10):
-        claimed(job).exit("cancelled")
+        claimed(job).exit(Reason.PREEMPTED)
     assert claimed(job).number == 11

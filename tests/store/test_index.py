@@ -14,6 +14,7 @@ import pytest
 
 from harness.plan import PlannedRun
 from harness.plan.runset import planned_run
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
@@ -251,7 +252,7 @@ def test_a_shard_with_other_columns_is_refused_by_name(made: "Made", measures: l
     steps = str(attempt.stage / "steps.parquet")
     duckdb.execute(f"COPY (SELECT 1 AS step, 0.5 AS loss_of_old) TO '{steps}'")
     assert attempt.commit()
-    attempt.exit("ok")
+    attempt.exit(Reason.OK)
     with pytest.raises(IntegrityError, match=r"steps\.parquet: its columns are not those of this version"):
         refresh(made.store, measures)
 
@@ -269,7 +270,7 @@ def test_a_shard_from_before_a_column_was_added_reads_as_null_there(made: "Made"
     today, then = made.store.runs / runs[0].id / "result" / "spectrum.parquet", attempt.stage / "spectrum.parquet"
     duckdb.execute(f"COPY (SELECT * EXCLUDE ({', '.join(new)}) FROM read_parquet('{today}')) TO '{then}'")
     assert attempt.commit()
-    attempt.exit("ok")
+    attempt.exit(Reason.OK)
     refresh(made.store, measures)
     sql = "SELECT intruders, intruder_sweep, intruders_borderline FROM spectrum WHERE run_id = ?"
     assert query(made.store, sql, [runs[0].id])[1] == [(3, [1, 3, 7], [0, 1, 0])]

@@ -9,12 +9,13 @@ from harness.spec import Protocol
 from harness.spec.peft_fields import peft_fields as declared_peft_fields
 from harness.spec.protocol import OWNED, trainer_fields
 from harness.train.arguments import CONFIGS, default_fields, peft_fields, trainer_arguments
+from harness.train.checkpoints import Checkpoints
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "sft"])
 def test_the_record_covers_every_field_once(algorithm: str, pocket: Protocol, tmp_path: Path) -> None:
     declared = dict(pocket.trainer(algorithm))  # type: ignore[arg-type]
-    arguments, record = trainer_arguments(algorithm, declared, 7, tmp_path)
+    arguments, record = trainer_arguments(algorithm, declared, 7, Checkpoints(tmp_path))
     parts = [set(record[key]) for key in ("declared", "set_by_harness", "library_defaults")] + [{"output_dir"}]
     assert set.union(*parts) == {f.name for f in dataclasses.fields(arguments) if f.init}
     assert sum(map(len, parts)) == len(set.union(*parts))
@@ -28,23 +29,23 @@ def test_the_record_covers_every_field_once(algorithm: str, pocket: Protocol, tm
 @pytest.mark.parametrize("algorithm", ["grpo", "sft"])
 def test_a_declared_precision_reaches_the_trainer(algorithm: str, pocket: Protocol, tmp_path: Path) -> None:
     declared = dict(pocket.trainer(algorithm))  # type: ignore[arg-type]
-    arguments, _ = trainer_arguments(algorithm, declared, 7, tmp_path)
+    arguments, _ = trainer_arguments(algorithm, declared, 7, Checkpoints(tmp_path))
     assert arguments.bf16 is False  # left out, TRL 1.16 turns it on
     assert arguments.activation_checkpointing is False
 
 
 def test_what_the_harness_sets_cannot_be_declared(pocket: Protocol, tmp_path: Path) -> None:
-    _, record = trainer_arguments("grpo", dict(pocket.grpo), 7, tmp_path)
+    _, record = trainer_arguments("grpo", dict(pocket.grpo), 7, Checkpoints(tmp_path))
     assert {*record["set_by_harness"], "output_dir"} <= set(OWNED)
 
 
 def test_an_unknown_field_raises(pocket: Protocol, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="max_prompt_length"):
-        trainer_arguments("grpo", {**pocket.grpo, "max_prompt_length": 8}, 7, tmp_path)
+        trainer_arguments("grpo", {**pocket.grpo, "max_prompt_length": 8}, 7, Checkpoints(tmp_path))
 
 
 def test_the_record_tells_nothing_of_the_machine(pocket: Protocol, tmp_path: Path) -> None:
-    _, record = trainer_arguments("grpo", dict(pocket.grpo), 7, tmp_path)
+    _, record = trainer_arguments("grpo", dict(pocket.grpo), 7, Checkpoints(tmp_path))
     assert str(tmp_path) not in repr(record)
     assert str(Path.home()) not in repr(record)
 

@@ -19,6 +19,7 @@ from harness.train.adapters import declared_fields, peft_config
 from harness.train.arguments import trainer_arguments
 from harness.train.as_declared import by_declaration, check_realised
 from harness.train.base import new_model
+from harness.train.checkpoints import Checkpoints
 from harness.train.exam import Exam
 from harness.train.reward import ExactAnswer
 from harness.train.run import _trainer  # pyright: ignore[reportPrivateUsage]
@@ -156,7 +157,7 @@ def test_as_many_updates_are_planned_as_trl_makes(
     cell = Cell(algorithm=algorithm, adapter=Lora(rank=2, scaling=USUAL))
     declared = {**pocket.trainer(algorithm), **fields}
     items = splits(pocket.task).training
-    arguments, _ = trainer_arguments(algorithm, declared, 0, tmp_path)
+    arguments, _ = trainer_arguments(algorithm, declared, 0, Checkpoints(tmp_path))
     common = {"model": base(pocket), "args": arguments, "processing_class": TOKENIZER}
     common["peft_config"] = peft_config(cell.adapter, pocket.recipe, 3)
     with warnings.catch_warnings():

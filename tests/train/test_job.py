@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from harness.record.atomic import sha256, write_json
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory, State
 from harness.train import run
-from harness.train.job import FAILED, LOST_CLAIM, OK
+from harness.train.supervise import FAILED, LOST_CLAIM, OK
 
 
 class Unfair(run.ExactAnswer):
@@ -132,7 +133,7 @@ def test_a_claimed_job_is_left_to_its_claimer(fresh) -> None:
     assert attempt is not None
     assert fresh.execute(job) == LOST_CLAIM
     assert len(job.attempts()) == 1
-    attempt.exit("cancelled")
+    attempt.exit(Reason.PREEMPTED)
     assert fresh.execute(job) == OK
 
 
@@ -142,7 +143,7 @@ def test_what_a_killed_attempt_left_is_not_in_the_result_and_is_removed(fresh) -
     attempt = job.claim({"engine": "test"})
     assert attempt is not None
     (attempt.stage / "half.parquet").write_bytes(b"PAR1")
-    attempt.exit("cancelled")
+    attempt.exit(Reason.PREEMPTED)
     assert fresh.execute(job) == OK
     assert {path.name for path in job.path.iterdir()} == {"spec.json", "attempts", "result"}
     assert not (job.result / "half.parquet").exists()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory
 from harness.train import progress
 from harness.train.progress import Heartbeat, StepLog
@@ -20,7 +21,7 @@ class FullDisk:
         self.said: list[Any] = []
         self.fourth = threading.Event()
 
-    def beat(self, said: Any) -> None:
+    def tell(self, said: Any) -> None:
         self.said.append(said)
         if len(self.said) == 2:
             raise OSError(28, "No space left on device")
@@ -67,8 +68,8 @@ def test_the_last_heartbeat_can_be_read_while_the_run_is_at_work(fresh) -> None:
     attempt = job.claim({})
     assert attempt is not None
     with Heartbeat(attempt):
-        assert job.heartbeat()["phase"] == "starting"
-    attempt.exit("ok")
+        assert job.progress()["phase"] == "starting"
+    attempt.exit(Reason.OK)
 
 
 def test_a_row_an_update_and_none_for_the_summary() -> None:

@@ -48,7 +48,7 @@ def test_the_result_is_the_documented_files_and_nothing_is_left_beside_it(algori
     assert {path.name for path in job.path.iterdir()} == {"spec.json", "attempts", "result"}
     (attempt,) = job.attempts()
     assert {path.name for path in attempt.iterdir()} == {
-        *("claim.json", "exit.json", "hb.json", "lock", "log.txt", "timing.json")
+        *("beat", "claim.json", "exit.json", "lock", "log.txt", "outcome.json", "progress.json", "timing.json")
     }
 
 

@@ -201,7 +201,7 @@ def test_a_worker_with_another_set_or_verifier_refuses_the_run(fresh: Any, publi
     assert end is not None
     assert "identified by 0.0.1. Install that." in end.message
     assert not (job.path / "result").exists()
-    heard = json.loads((job.attempts()[-1] / "hb.json").read_text())
+    heard = json.loads((job.attempts()[-1] / "progress.json").read_text())
     assert heard.get("phase") != "training"  # told before any update
 
 

@@ -1,0 +1,47 @@
+"""The engine that a command's runs go to, made from the protocol's resources and the project's settings."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from harness.campaign.machine import driver_gpus
+from harness.execute import Executor, LocalExecutor
+from harness.execute.local import forks, local_slots
+from harness.execute.worker import server, worker
+from harness.record.layout import Store
+from harness.spec.resources import Resources
+from harness.spec.shelf import Shelf
+
+Engine = Literal["local", "slurm", "ray"]
+
+
+class Unable(RuntimeError):
+    """This machine cannot do what was asked; the text says what it lacks, and the remedy."""
+
+
+def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, at_once: int | None = None) -> Executor:
+    """Return an executor on an engine; `at_once` is how many runs a machine has at work at a time, where one says so.
+
+    Raises:
+        Unable: this machine has not what a run wants, or not what the engine needs.
+    """
+    store.root.mkdir(parents=True, exist_ok=True)
+    del engine
+    return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+
+
+def _local(log: Path, resources: Resources, at_once: int | None, code_root: Path | None) -> LocalExecutor:
+    try:
+        slots = local_slots(resources, devices() if resources.gpus else (), at_once)
+    except ValueError as error:
+        raise Unable(str(error)) from None
+    command = server(code_root) if forks(resources) else None
+    return LocalExecutor(log, worker(code_root), slots, server=command, grace=resources.grace_seconds + 10)
+
+
+def devices() -> Sequence[str]:
+    """Return the names by which CUDA_VISIBLE_DEVICES calls this process's GPUs."""
+    if (seen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in seen.split(",") if name]
+    return [str(number) for number, _ in enumerate(driver_gpus())]
