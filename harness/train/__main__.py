@@ -8,11 +8,10 @@ environment does.
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
 
-from harness.record.process import THREADS, die_with_driver, die_with_parent
+from harness.record.process import THREADS, die_with_parent
 
 USAGE = (
     "usage: python -m harness.train [--code PROJECT] JOB_DIR... | [--code PROJECT] --serve | "
@@ -58,35 +57,10 @@ def _train(attempt: Path, code_root: Path | None) -> int:
 
 
 def _supervise(jobs: list[Path], code_root: Path | None) -> int:
-    """Supervise jobs side by side, each in a process of its own, and pass signals on; return the worst status."""
+    from harness.train.side_by_side import side_by_side
     from harness.train.start import fresh, trainer
-    from harness.train.supervise import HEEDED, supervise
 
-    die_with_driver()
-    start = fresh(trainer(code_root))
-    if len(jobs) == 1:
-        return supervise(jobs[0], start)
-    ours, children = os.getpid(), list[int]()
-    for job in jobs:
-        if (pid := os.fork()) == 0:
-            status = 1
-            try:
-                die_with_parent(ours)
-                status = supervise(job, start)
-            finally:
-                os._exit(status)
-        children.append(pid)
-    for number in HEEDED:
-        signal.signal(number, lambda said, _: [os.kill(pid, said) for pid in children if _there(pid)])
-    return max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children)
-
-
-def _there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return side_by_side(jobs, fresh(trainer(code_root)))
 
 
 def _tables(which: str) -> int:

@@ -1,0 +1,44 @@
+"""Several jobs supervised side by side by one worker process: runs that share a device, or one job alone."""
+
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from harness.record.process import die_with_driver, die_with_parent
+from harness.train.supervise import FAILED, HEEDED, Start, supervise
+
+
+def side_by_side(jobs: Sequence[Path], start: Start) -> int:
+    """Supervise jobs, each in a process of its own where there are several; return the worst exit status."""
+    die_with_driver()
+    if len(jobs) == 1:
+        return supervise(jobs[0], start)
+    children = [_child(job, start, os.getpid()) for job in jobs]
+
+    def pass_on(number: int, _: object) -> None:
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    for number in HEEDED:
+        signal.signal(number, pass_on)
+    worst = 0
+    while children:
+        pid, status = os.wait()
+        children.remove(pid)  # its number may soon be another process's
+        worst = max(worst, os.waitstatus_to_exitcode(status), key=abs)
+    return abs(worst)
+
+
+def _child(job: Path, start: Start, parent: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = FAILED
+    try:
+        die_with_parent(parent)
+        status = supervise(job, start)
+    finally:
+        os._exit(status)
