@@ -1,12 +1,13 @@
 """The engine that a command's runs go to, made from the protocol's resources and the project's settings."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from harness.campaign.machine import driver_gpus
-from harness.execute import Executor, LocalExecutor
+from harness.execute import Executor, LocalExecutor, Unreachable
 from harness.execute.local import forks, local_slots
 from harness.execute.worker import server, worker
 from harness.record.layout import Store
@@ -29,6 +30,17 @@ def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, a
     store.root.mkdir(parents=True, exist_ok=True)
     del engine
     return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+
+
+def reachable(handles_of: Collection[str], store: Store, shelf: Shelf) -> dict[str, Executor]:
+    """Return executors that can be asked about jobs, by the name that their handles bear; those at hand only."""
+    found: dict[str, Executor] = {}
+    for engine in ("slurm", "ray"):
+        if any(name.startswith(engine) for name in handles_of):
+            with suppress(Unable, Unreachable):
+                one = executor(engine, store, shelf, Resources())
+                found[one.name] = one
+    return found
 
 
 def _local(log: Path, resources: Resources, at_once: int | None, code_root: Path | None) -> LocalExecutor:

@@ -33,6 +33,8 @@ COMMANDS = {
     "run": "Execute runs without deciding.",
     "frontier": "Search the rate at which runs begin to collapse, by rank.",
     "status": "Show what is done, what is at work, what failed.",
+    "logs": "Show what a run prints, as it grows.",
+    "cancel": "Call runs off, wherever they are.",
     "verdict": "Show stored verdicts; computes nothing.",
     "catalogue": "What all claims came to, and what it took, as a table.",
     "report": "Write an appendix, tables, figures and a page of the verdicts.",
@@ -111,10 +113,15 @@ def status(arguments: list[str] | None = None) -> int:
         click.echo("interrupted; the same command goes on from here", err=True)
         return INTERRUPTED
     except RuntimeError as error:
-        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C
+        if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
+            click.echo("interrupted; the same command goes on from here", err=True)
+            return INTERRUPTED
+        from harness.campaign.engines import Unable  # 0.1 s, which --help does not need
+
+        if not isinstance(error, Unable):
             raise
-        click.echo("interrupted; the same command goes on from here", err=True)
-        return INTERRUPTED
+        click.echo(str(error), err=True)
+        return MACHINE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
             raise
@@ -136,7 +143,8 @@ def _completed() -> int:
 
 def _status(arguments: list[str] | None) -> int:
     try:
-        return cli.main(args=arguments, prog_name="harness", standalone_mode=False) or OK
+        session = Session(typed=tuple(sys.argv[1:] if arguments is None else arguments))
+        return cli.main(args=arguments, prog_name="harness", standalone_mode=False, obj=session) or OK
     except ValueError as error:
         from harness.record.atomic import IntegrityError  # these take 0.1 s, which --help does not need
         from harness.spec import DeclarationError

@@ -29,6 +29,8 @@ class Session:
     chosen_store: Path | None = None
     quiet: bool = False
     json: bool = False
+    typed: tuple[str, ...] = ()
+    """The words of the command line."""
     allow_code: bool = False
     """Whether code of the project that a declaration names may be run."""
 

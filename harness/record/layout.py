@@ -31,6 +31,16 @@ class Store:
         return self.root / "runs"
 
     @property
+    def commands(self) -> Path:
+        """Commands at work."""
+        return self.root / "commands"
+
+    @property
+    def engines(self) -> Path:
+        """What engines are handed beside the jobs, and what they print."""
+        return self.root / "engines"
+
+    @property
     def registrations(self) -> Path:
         """Frozen declarations."""
         return self.root / "registrations"
