@@ -6,7 +6,7 @@ which outlives commands have a handle beside them, and while one has no result i
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from harness.execute import Executor, Standing, Unreachable
 from harness.record.ending import State
@@ -39,6 +39,7 @@ def call_off(jobs: Sequence[JobDirectory], reach: Reach) -> dict[str, str]:
 
     A handle that stands for several jobs is dropped only where all of them are called off.
     """
+    where = standing(jobs, reach)
     told: dict[str, str] = {}
     for job in jobs:
         state = job.state()
@@ -47,22 +48,22 @@ def call_off(jobs: Sequence[JobDirectory], reach: Reach) -> dict[str, str]:
         else:
             job.call_off()
             told[job.id] = "is at work, and stops within seconds" if state is State.RUNNING else "will not begin"
-    where = standing([job for job in jobs if job.called_off], reach)
     for job in jobs:
         said = job.handle()
         if job.id not in where or said is None:
             continue
         if where[job.id] == "unreachable":
             told[job.id] += f"; {said['engine']} does not answer, and may begin it only to see that it was called off"
-        elif where[job.id] == "queued" and all(one.called_off for one in _sharing(job, jobs, said["handle"])):
+        elif where[job.id] == "queued" and _nobody_else(job, said):
             reach[said["engine"]].cancel([said["handle"]])
     return told
 
 
-def _sharing(job: JobDirectory, jobs: Sequence[JobDirectory], handle: str) -> list[JobDirectory]:
-    """Return the jobs of the store that share a handle."""
-    beside = [JobDirectory(path.parent) for path in job.path.parent.glob("*/handle.json")]
-    return [one for one in {*beside, *jobs} if (one.handle() or {}).get("handle") == handle and one.state() not in OVER]
+def _nobody_else(job: JobDirectory, said: Mapping[str, Any]) -> bool:
+    """Return whether every job that shares a job's handle is over, or called off too."""
+    beside = (JobDirectory(path.parent) for path in job.path.parent.glob("*/handle.json"))
+    shared = (one for one in beside if (other := one.handle()) and other["handle"] == said["handle"])
+    return all(one.called_off or one.state() in OVER for one in shared)
 
 
 def _asked(executor: Executor | None, handles: list[str]) -> dict[str, Found]:
