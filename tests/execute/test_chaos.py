@@ -45,4 +45,4 @@ def test_a_test_killed_again_and_again_gives_the_undisturbed_verdict(project: "P
     assert len(runs) == 2 * 5  # cells x seeds
     assert {run.id for run in runs} == {path.name for path in Store(tmp_path / "undisturbed").runs.iterdir()}
     assert all(run.manifest() for run in runs)
-    assert max(len(run.attempts()) for run in runs) > 1
+    assert max(map(int, found["attempts"])) > 1  # some job was killed at work
