@@ -8,10 +8,12 @@ Elsewhere all nodes share 127.0.0.1 and `cut` is refused. GPUs are invented (`--
 CUDA_VISIBLE_DEVICES, and nothing more is claimed of them.
 
 Nothing outside the cluster is ever signalled: a node's processes are those of its namespace, or those that bear its
-mark in their environment and their descendants. `ray stop`, which stops every Ray on a machine, is not used.
+mark in their environment and their descendants. `ray stop`, which stops every Ray on a machine, is not used. A second
+process waits for the end of the first, however it ends, and leaves nothing of the cluster.
 """
 
 import argparse
+import functools
 import ipaddress
 import json
 import os
@@ -24,9 +26,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
@@ -36,7 +38,7 @@ PATIENCE = 120.0
 """Seconds that a start may take; 8 to 35 were measured on two slow cores."""
 STORE_BYTES = 80 * 2**20
 """Object store of a node, a little above the least that Ray takes: jobs here put nothing into it."""
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV")
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH")
 """What a node has of this process's environment: no tokens, no proxies, nothing of another Ray."""
 
 
@@ -44,45 +46,36 @@ class Unsupported(RuntimeError):
     """This machine cannot do what was asked of the cluster."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Node:
     """A machine of the cluster."""
 
     index: int
     """0 is the head."""
+    name: str
+    """Of its namespace, and the mark of its processes."""
     ip: str
     cpus: int
     gpus: int
-    namespace: str | None
-    mark: str = field(default_factory=lambda: uuid4().hex)
+    apart: bool
+    """Whether it has a namespace."""
 
     @property
     def link(self) -> str:
         """The bridge's end of the node's cable."""
-        return f"{self.namespace}v"
+        return f"{self.name}v"
 
     def pids(self) -> list[int]:
         """Return the node's processes."""
-        if self.namespace is not None:
-            return [int(pid) for pid in _ip("netns", "pids", self.namespace).split()]
-        marked = f"{MARK}={self.mark}".encode()
-        return [*_descendants({pid for pid, environment in _environments() if marked in environment.split(b"\0")})]
+        return _inside(self.name) if self.apart else _marked(lambda mark: mark == self.name)
 
     def named(self, word: str) -> list[int]:
-        """Return those whose program's path or title holds a word."""
+        """Return those whose program's path holds a word."""
         return [pid for pid in self.pids() if word in _command(pid).split(" ")[0]]
 
     def kill(self) -> None:
         """Kill all of it until nothing is left."""
-        for _ in range(50):
-            left = [pid for pid in self.pids() if not _is_zombie(pid)]
-            if not left:
-                return
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
-        raise RuntimeError(f"processes of node {self.index} outlive SIGKILL: {self.pids()}")
+        _kill_all(self.pids)
 
 
 class Cluster:
@@ -106,6 +99,7 @@ class Cluster:
         self._tuning = tuning or {}
         self._name = f"rh{uuid4().hex[:6]}"
         self._subnet = _free_subnet() if self.namespaces else None
+        self._undertaker: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="rh"))  # short: the path of a Unix socket has 107 letters at most
         self._port, self._dashboard, self._client = (6399, 8265, 10001) if self.namespaces else _free_ports(3)
 
@@ -126,6 +120,8 @@ class Cluster:
 
     def __enter__(self) -> "Cluster":
         workers, cpus, gpus = self._shape
+        bury = [sys.executable, "-P", __file__, "--bury", self._name, str(self.folder)]
+        self._undertaker = subprocess.Popen(bury, stdin=subprocess.PIPE, start_new_session=True)
         try:
             if self._subnet is not None:
                 self._lay_bridge(self._subnet)
@@ -145,13 +141,10 @@ class Cluster:
 
     def close(self) -> None:
         """Kill every node; remove namespaces, bridge and files."""
-        for node in self.nodes:
-            node.kill()
-            if node.namespace is not None:
-                _ip("netns", "delete", node.namespace, check=False)
-        if self._subnet is not None:
-            _ip("link", "delete", self._name, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        bury(self._name, self.folder)
+        if self._undertaker is not None and self._undertaker.stdin is not None:
+            self._undertaker.stdin.close()
+            self._undertaker.wait()
 
     def add_worker(self, cpus: int | None = None, gpus: int | None = None) -> Node:
         """Start another node."""
@@ -195,7 +188,7 @@ class Cluster:
         return len([node for node in _listed(self.address) if node["state"] == "ALIVE"])
 
     def _switch(self, node: Node, state: str) -> None:
-        if node.namespace is None:
+        if not node.apart:
             raise Unsupported("Nodes share 127.0.0.1, where no link can be cut. Run as root where `ip netns` works.")
         _ip("link", "set", node.link, state)
 
@@ -209,22 +202,22 @@ class Cluster:
         return self.nodes[-1]
 
     def _plug_in(self, index: int, cpus: int, gpus: int) -> Node:
+        name = f"{self._name}n{index}"
         if self._subnet is None:
-            return Node(index, "127.0.0.1", cpus, gpus, None)
-        node = Node(index, str(self._subnet[index + 1]), cpus, gpus, f"{self._name}n{index}")
-        _ip("netns", "add", f"{node.namespace}")
-        _ip("link", "add", node.link, "type", "veth", "peer", "name", "eth0", "netns", f"{node.namespace}")
+            return Node(index, name, "127.0.0.1", cpus, gpus, apart=False)
+        node = Node(index, name, str(self._subnet[index + 1]), cpus, gpus, apart=True)
+        _ip("netns", "add", name)
+        _ip("link", "add", node.link, "type", "veth", "peer", "name", "eth0", "netns", name)
         _ip("link", "set", node.link, "master", self._name, "up")
-        inside = ("-n", f"{node.namespace}")
-        _ip(*inside, "address", "add", f"{node.ip}/24", "dev", "eth0")
+        _ip("-n", name, "address", "add", f"{node.ip}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
-            _ip(*inside, "link", "set", device, "up")
+            _ip("-n", name, "link", "set", device, "up")
         return node
 
     def _start(self, node: Node) -> None:
         """Start a node's Ray and wait until it is part of the cluster."""
         before = 0 if node is self.head else self.alive()
-        inside = [] if node.namespace is None else ["ip", "netns", "exec", node.namespace]
+        inside = ["ip", "netns", "exec", node.name] if node.apart else []
         log = self.folder / f"node-{node.index}.log"
         with log.open("ab") as output:
             started = subprocess.run(
@@ -252,7 +245,7 @@ class Cluster:
 
     def _environment(self, node: Node) -> dict[str, str]:
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-        return {**kept, "TMPDIR": str(self.folder), MARK: node.mark, **self._tuning}
+        return {**kept, "RAY_AUTH_MODE": "disabled", "TMPDIR": str(self.folder), MARK: node.name, **self._tuning}
 
 
 def can_separate() -> bool:
@@ -314,11 +307,48 @@ def _kill(pids: list[int]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _environments() -> Iterator[tuple[int, bytes]]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                yield int(entry.name), (entry / "environ").read_bytes()
+def bury(name: str, folder: Path) -> None:
+    """Leave nothing of a cluster."""
+    namespaces = [line.split()[0] for line in _ip("netns", "list", check=False).splitlines()]
+    for namespace in (known for known in namespaces if known.startswith(f"{name}n")):
+        _kill_all(functools.partial(_inside, namespace))
+        _ip("netns", "delete", namespace, check=False)
+    _kill_all(lambda: _marked(lambda mark: mark.startswith(f"{name}n")))
+    _ip("link", "delete", name, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill_all(found: Callable[[], list[int]]) -> None:
+    for _ in range(50):
+        left = [pid for pid in found() if _stat(pid)[:1] not in ([], ["Z"])]
+        if not left:
+            return
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    raise RuntimeError(f"processes outlive SIGKILL: {found()}")
+
+
+def _inside(namespace: str) -> list[int]:
+    return [int(pid) for pid in _ip("netns", "pids", namespace, check=False).split()]
+
+
+def _marked(matches: Callable[[str], bool]) -> list[int]:
+    """Return processes by their mark, and what came of them: a title, once set, overwrites a process's environment."""
+    every = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found = {pid for pid in every for mark in _marks(pid) if matches(mark)}
+    parents = {pid: int(parent) for pid in every for parent in _stat(pid)[1:2]}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found)
+
+
+def _marks(pid: int) -> list[str]:
+    with suppress(OSError):
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return [one.decode().partition("=")[2] for one in variables if one.startswith(f"{MARK}=".encode())]
+    return []
 
 
 def _command(pid: int) -> str:
@@ -333,27 +363,18 @@ def _stat(pid: int) -> list[str]:
     return []
 
 
-def _is_zombie(pid: int) -> bool:
-    return _stat(pid)[:1] in ([], ["Z"])
-
-
-def _descendants(pids: set[int]) -> set[int]:
-    """Return processes and all that came of them: a title, once set, may have overwritten a child's environment."""
-    every = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    parents = {pid: int(parent) for pid in every for parent in _stat(pid)[1:2]}
-    found = set(pids)
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--gpus", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--bury", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.bury:
+        sys.stdin.read()  # until the process that made the cluster ends, however it does
+        bury(asked.bury[0], Path(asked.bury[1]))
+        return
     with Cluster(asked.workers, asked.cpus, asked.gpus) as cluster:
         print(cluster.address, flush=True)
         time.sleep(asked.seconds)

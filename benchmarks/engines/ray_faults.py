@@ -52,6 +52,16 @@ def _revive(cluster: Cluster) -> None:
     cluster.restart_worker(_victim(cluster))
 
 
+def _revive_if_lost(cluster: Cluster) -> None:
+    if cluster.alive() < len(cluster.nodes):
+        cluster.restart_worker(_victim(cluster))
+
+
+def _heal(cluster: Cluster) -> None:
+    cluster.heal(_victim(cluster))
+
+
+UP = "link of node 1 up"
 CUT: Step = (0, "link of node 1 down", lambda cluster: cluster.cut(_victim(cluster)))
 SCENARIOS: dict[str, tuple[Step, ...]] = {
     "gcs": (
@@ -67,8 +77,9 @@ SCENARIOS: dict[str, tuple[Step, ...]] = {
         (15, "head started anew, the nodes left alone", Cluster.restart_head),
         (90, "nodes started anew", _bring_nodes_back),
     ),
-    "partition-short": (CUT, (40, "link of node 1 up", lambda cluster: cluster.heal(_victim(cluster)))),
-    "partition-long": (CUT, (100, "link of node 1 up", lambda cluster: cluster.heal(_victim(cluster)))),
+    "partition-short": (CUT, (20, UP, _heal)),
+    "partition-middle": (CUT, (40, UP, _heal), (90, "node 1 started anew, if Ray gave it up", _revive_if_lost)),
+    "partition-long": (CUT, (100, UP, _heal), (120, "node 1 started anew, if Ray gave it up", _revive_if_lost)),
     "partition-head": (
         (0, "link of the head down", lambda cluster: cluster.cut(cluster.head)),
         (40, "link of the head up", lambda cluster: cluster.heal(cluster.head)),
@@ -124,7 +135,10 @@ class Watch:
             time.sleep(0.2)
         self._reasons()
         left = [job.name for job in self._left()]
-        self._tell("summary", jobs=len(self._jobs), not_done=left, submissions=self._submitted)
+        counted = [(job / "steps").read_text().split() for job in self._jobs if (job / "steps").exists()]
+        repeated = sum(len(steps) - len(set(steps)) for steps in counted)  # of the counting worker only
+        done = {"not_done": left, "submissions": self._submitted, "steps_repeated": repeated}
+        self._tell("summary", jobs=len(self._jobs), **done)
 
     def _look(self) -> None:
         self._processes()
@@ -187,7 +201,8 @@ class Watch:
                 self._tell("ray.log", line=line[:400])
         for log in sorted(self._cluster.folder.glob("session_*/logs/[gr]*.out")):
             if log.parts[-3] != "session_latest":
-                matched = [line for line in log.read_text(errors="replace").splitlines() if WHY.search(line)]
+                lines = log.read_text(errors="replace").splitlines()
+                matched = [line for line in lines if line.startswith("[20") and WHY.search(line)]
                 for line in matched[:MOST_LINES]:
                     self._tell("log", file=f"{log.name}", line=line[:400])
 

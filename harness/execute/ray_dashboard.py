@@ -70,6 +70,11 @@ class Dashboard:
         self._silence = (requests.exceptions.RequestException, OSError)
         self._stranger = import_module("ray.exceptions").AuthenticationError
 
+    @property
+    def sends_token(self) -> bool:
+        """Whether each call bears a token of this user's (RAY_AUTH_MODE=token)."""
+        return any(name.lower() == "authorization" for name in self._client._headers)
+
     def greet(self) -> None:
         """See that a cluster is there and runs the Ray that is installed here.
 

@@ -15,7 +15,7 @@ for what was handed over; what was not goes on only while some driver polls. The
 from a cluster whose head was replaced. No answer at all is never `gone`.
 
 Whoever reaches a dashboard reads every job's command and environment, so only named variables are passed, and none
-whose name sounds like a secret.
+whose name sounds like a secret. And a token for the cluster goes only where the user's own environment says.
 """
 
 import math
@@ -85,6 +85,11 @@ class RayExecutor:
         self._demand = _demand(resources)
         self._environment = _environment(environment, resources)
         self._dashboard = Dashboard(_address(settings), patience)
+        if self._dashboard.sends_token and self._dashboard.address != os.environ.get(ADDRESS, "").rstrip("/"):
+            raise Refused(  # a project may come from a stranger
+                f"ray: your Ray token would go where the project says, {self._dashboard.address}. If it may, set"
+                f" {ADDRESS} to that address."
+            )
         self._waiting: dict[str, _Turn] = {}
         self._given: dict[str, _Turn] = {}
         entrypoint(self._worker, folder)  # a worker that no shell line can hold is told of at once

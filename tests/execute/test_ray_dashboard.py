@@ -1,6 +1,7 @@
 """The Ray engine before a dashboard that says what a test wants: other releases, silence, lost answers, time-outs."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -33,13 +34,13 @@ class Head:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     drops: int = 0
     """Submissions that are taken on and then not answered."""
-    breaks: bool = False
-    """Whether every request is answered by HTTP 500, as while its gcs_server is gone."""
+    breaks: int = 0
+    """The HTTP status that every request is answered by: 500 without a gcs_server, 401 without a token."""
 
     def answer(self, path: str, body: bytes) -> tuple[int, Any]:
         """Return status and content, or -1 for no answer."""
         if self.breaks:
-            return 500, "Traceback ...\nRpcError: failed to connect"
+            return self.breaks, "Traceback ...\nRpcError: failed to connect"
         if path == "/api/version":
             return 200, {"version": "4", "ray_version": self.version, "ray_commit": "", "session_name": "s"}
         if path.startswith("/api/v0/nodes"):
@@ -206,13 +207,13 @@ def test_an_answer_that_was_lost_makes_no_second_job(head: Head, tmp_path: Path)
 def test_a_head_that_is_ill_silent_or_no_head_is_unreachable(head: Head, tmp_path: Path) -> None:
     engine = executor(head, tmp_path, gpus=1)
     handles = engine.submit(jobs(tmp_path, 3))
-    head.breaks = True
+    head.breaks = 500
     for ask in (engine.poll, engine.cancel):
         with pytest.raises(Unreachable, match="answers 500: RpcError: failed to connect"):
             ask(handles)
     with pytest.raises(Unreachable):
         engine.submit(jobs(tmp_path, 1))
-    head.breaks = False
+    head.breaks = 0
     head.jobs.clear()
     assert engine.poll(handles) == dict.fromkeys(handles, "gone")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -220,6 +221,19 @@ def test_a_head_that_is_ill_silent_or_no_head_is_unreachable(head: Head, tmp_pat
         engine = RayExecutor(tmp_path, WORKER, Resources(), settings, patience=0.2)
         with pytest.raises(Unreachable, match=r"no answer from http://127\.0\.0\.1:"):
             engine.poll(handles)
+
+
+@needs_ray
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_cluster_that_wants_a_token_says_nothing_of_jobs(head: Head, tmp_path: Path, status: int) -> None:
+    engine = executor(head, tmp_path, gpus=1)
+    handles = engine.submit(jobs(tmp_path, 1))
+    head.breaks = status
+    with pytest.raises(Refused, match="wants a token"):
+        engine.submit(jobs(tmp_path, 1))
+    for ask in (engine.poll, engine.cancel):
+        with pytest.raises(Unreachable, match="wants a token"):
+            ask(handles)
 
 
 @needs_ray
@@ -284,6 +298,20 @@ def test_the_address_may_come_from_the_environment(head: Head, tmp_path: Path, m
     engine = RayExecutor(tmp_path, WORKER, Resources(), RaySettings())
     assert engine.name == f"ray {head.url}"
     assert engine.lasting
+
+
+@needs_ray
+@pytest.mark.parametrize(("own", "goes"), [("http://127.0.0.1:9", True), ("http://127.0.0.1:8", False), ("", False)])
+def test_a_token_goes_only_where_the_users_own_environment_says(tmp_path: Path, own: str, goes: bool) -> None:
+    program = f"""if True:
+    from pathlib import Path
+    from harness.execute.ray_jobs import RayExecutor, RaySettings, Resources
+    RayExecutor(Path({str(tmp_path)!r}), ["worker"], Resources(), RaySettings(address="http://127.0.0.1:9"))
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 32, "RAY_API_SERVER_ADDRESS": own}
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | token, capture_output=True, text=True)
+    assert (done.returncode == 0) == goes, done.stderr
+    assert goes or "your Ray token would go where the project says, http://127.0.0.1:9" in done.stderr
 
 
 def test_importing_the_engine_imports_no_ray() -> None:
