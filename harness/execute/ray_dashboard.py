@@ -6,6 +6,7 @@ limit: ray's has none, and a head that was cut off never answers. And an error s
 as a Ray cluster should (`Unreachable`: the jobs may well go on), or the cluster says no (`Refused`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -81,16 +82,17 @@ class Dashboard:
         Minor releases count: what the API promises across them was not tried.
 
         Raises:
-            Unreachable: Nobody answers.
-            Refused: It is another Ray, or not one.
+            Unreachable: Nobody answers, or something else does.
+            Refused: It is another Ray.
         """
-        answer = self._ask("GET", "/api/version")
-        theirs = str(answer.get("ray_version", "none"))
+        theirs = str(self._ask("GET", "/api/version").get("ray_version"))
         ours = str(self._ray.__version__)
+        if not re.fullmatch(r"[0-9]+(\.[0-9a-z]+)+", theirs):  # it is shown as part of a command
+            raise Unreachable(f"ray: what answers at {self.address} is not a Ray dashboard")
         if theirs.split(".")[:2] != ours.split(".")[:2]:
             raise Refused(
-                f"ray: the cluster at {self.address} runs Ray {theirs}, here is {ours}. Have the same minor release on"
-                f" both sides; this is how to get ours: {REMEDY}"
+                f"ray: the cluster at {self.address} runs Ray {theirs}, here is {ours}. Have the cluster's here:"
+                f" {REMEDY} 'ray[default]=={theirs}'"
             )
 
     def jobs(self) -> dict[str, RayJob]:

@@ -249,9 +249,12 @@ def test_what_waits_here_is_gone_for_a_later_driver(head: Head, tmp_path: Path) 
 @pytest.mark.parametrize("version", ["2.9.3", "3.0.0", "2.6.0"])
 def test_another_ray_than_ours_is_told_with_the_remedy(head: Head, tmp_path: Path, version: str) -> None:
     head.version = version
-    with pytest.raises(Refused, match=rf"runs Ray {version}, here is .*pip install 'rlvr-harness\[ray\]'") as told:
+    with pytest.raises(Refused, match=rf"runs Ray {version}, here is .*'ray\[default\]=={version}'$") as told:
         executor(head, tmp_path).submit(jobs(tmp_path, 1))
     assert "\n" not in str(told.value)
+    head.version = "2.60'; touch pwned #"
+    with pytest.raises(Unreachable, match="is not a Ray dashboard"):
+        executor(head, tmp_path).submit(jobs(tmp_path, 1))
     assert not head.jobs
 
 
