@@ -33,20 +33,15 @@ from harness.spec.engines import RaySettings
 from harness.spec.resources import Resources
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
-PASSED = (
-    "HF_HOME",
-    "HF_HUB_CACHE",
-    "HF_HUB_OFFLINE",
-    "TRANSFORMERS_OFFLINE",
-    "HF_DATASETS_CACHE",
-    "HF_DATASETS_OFFLINE",
-)
+PASSED = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 """What a worker has of this command's environment, where it is set; the rest is that of its node."""
 SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|private_?key", re.IGNORECASE)
 PREFIX = "harness-"
 _STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"  # read from the job's own environment; 3 seconds unless set
 _MARGIN = 10
 """Seconds past a run's grace before Ray kills: the worker shall have killed its trainer, and said why, by then."""
+_KEPT = 2000
+"""Letters of Ray's words on a failure that the log keeps; they end with the output of the command."""
 _UNPLACED = "JOB_SUPERVISOR_ACTOR_START_TIMEOUT"
 _AGAIN = re.compile(r"\.\d+$")
 
@@ -190,7 +185,7 @@ class RayExecutor:
             turn = self._given.pop(handle)
             if job is None or job.status != "FAILED":
                 continue
-            self._note(f"{job.id} failed: {job.error}: {job.message}")
+            self._note(f"{job.id} failed: {job.error}: {job.message[-_KEPT:]}")
             if job.error == _UNPLACED and not job.placed and fitting > 0:
                 self._waiting[handle] = turn.next()
 
