@@ -34,14 +34,14 @@ class Recomputed:
 def recomputed(shelf: Shelf, store: Store, folder: Path, names: Sequence[str], protocol: str | None) -> Recomputed:
     """Return the findings on `names` under `protocol` made again; index and verdicts go to `folder`.
 
-    Raises:
-        IntegrityError: a committed file is gone, or cannot be read at all.
+    A job of which a file is gone, or cannot be read at all, is not in them, and is told.
     """
     from harness.store import rebuild
 
     again = store.made_again_in(folder)
     damaged: list[str] = []
-    rebuild(again, [shelf.path("analysis", name) for name in shelf.names("analysis")], damaged.append)
+    measures = [shelf.path("analysis", name) for name in shelf.names("analysis")]
+    rebuild(again, measures, lambda _, told: damaged.append(told), damaged.append)
     stale: list[str] = []
     for verdict in latest(store):  # all of them: a report of one names its rivals' outcomes
         if protocol in (None, verdict.protocol) and (why := _decided_again(shelf, again, verdict)):
