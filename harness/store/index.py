@@ -33,7 +33,7 @@ from harness.store.schema import TABLES
 HEADERS = 3 * 4096
 """Bytes before the blocks of a DuckDB file: a main header and two that take turns."""
 BATCH = 50
-"""Jobs in one transaction, which is what a killed builder loses at most; with 500 problems a job, a fifth of a second."""
+"""Jobs in one transaction, which is what a killed builder loses at most; a fifth of a second or so."""
 
 READ = frozenset(("result", *TABLE))
 """Kinds of the files of a result that an index takes whenever they are there."""
@@ -121,10 +121,11 @@ def _built(build: _Build, damaged: Damaged | None, *, anew: bool) -> Published:
                 raise
             build.damage.clear()
             done = _from(build, found, None, locked=locked, anew=True)
-    for name, told in build.damage.items() if damaged else ():
-        damaged(name, told)
-    if build.damage and damaged is None:
+    if damaged is None and build.damage:
         raise IntegrityError("\n".join(build.damage.values()))
+    for name, told in build.damage.items():
+        assert damaged is not None
+        damaged(name, told)
     return done
 
 

@@ -75,7 +75,9 @@ def _take(connection: duckdb.DuckDBPyConnection, results: Sequence[Result]) -> N
     held = [[each.id, "result", each.shas[FACTS], 1] for each in results]
     for kind in KINDS:
         counts = _shards(connection, kind, [each for each in results if f"{kind}.parquet" in each.shas])
-        held += [[each.id, kind, each.shas[f"{kind}.parquet"], counts[each.id]] for each in results if each.id in counts]
+        held += [
+            [each.id, kind, each.shas[f"{kind}.parquet"], counts[each.id]] for each in results if each.id in counts
+        ]
     bases = [_row(each, _base_row) for each in results if each.kind == "base"]
     runs = [_row(each, _run_row) for each in results if each.kind == "run"]
     weights = [(each.id, name, sha) for each in results if each.kind == "run" for name, sha in _weights(each)]

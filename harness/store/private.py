@@ -13,7 +13,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def machine() -> str:
 
 
 @contextmanager
-def building(index: Path) -> Iterator[bool]:
+def building(index: Path) -> Generator[bool]:
     """Hold the lock of an index while building it; yields whether it could be had."""
     index.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(index.with_name(".index.lock"), os.O_RDWR | os.O_CREAT, 0o644)
@@ -62,7 +62,7 @@ def new_file(index: Path, *, anew: bool, locked: bool) -> Path:
 
 
 def left_behind(index: Path, *, anew: bool) -> list[Path]:
-    """Return what killed builders of this machine left; with `anew`, only what was built from nothing. Needs the lock."""
+    """Return what killed builders of this machine left (`anew`: only what was built from nothing); needs the lock."""
     kinds = ("anew",) if anew else ("anew", "copy")
     return [path for how in kinds for path in sorted(index.parent.glob(f".index-{how}-{machine()}-*.duckdb"))]
 
