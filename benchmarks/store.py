@@ -278,9 +278,8 @@ def asked(
     """Return the questions, each with the same answer from every store."""
     accuracy = "SELECT run_id, avg(correct) FROM item GROUP BY run_id"
     passed = (
-        "SELECT run_id, avg(p1), avg(p8) FROM "
-        "(SELECT run_id, problem, avg(correct) AS p1, max(correct) AS p8 FROM item "
-        "GROUP BY run_id, problem) AS each_problem GROUP BY run_id"
+        "SELECT run_id, avg(k / 8.0), avg(CASE WHEN k > 0 THEN 1.0 ELSE 0.0 END) FROM "
+        "(SELECT run_id, problem, sum(correct) AS k FROM item GROUP BY run_id, problem) AS each_problem GROUP BY run_id"
     )
     counted = "SELECT run_id, sum(correct) / sum(samples) FROM evaluation GROUP BY run_id"
     counted_passed = "SELECT run_id, avg(correct / samples), avg((correct > 0)::INT) FROM evaluation GROUP BY run_id"
