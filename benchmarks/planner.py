@@ -10,11 +10,12 @@ which declarations allow, with windows over common grids so that neighbours over
 - cells: 1,000 cells (10 ranks x 10 rates x 10 warm-ups) of one seed each, the harder one: every cell has to be made of
   its factors, and identities share nothing but the protocol. Of 100 x 1,000 cells about 30,000 are distinct.
 
-Each is planned with 10, 100 and 1,000 hypotheses, in one run, interleaved, and in fresh processes: what
-is remembered of an earlier plan does not count. Printed are medians of wall and processor time. The planner is one
-thread that waits for nothing, so on an idle machine these are the same; the goals are held to processor time, which busy
-neighbours inflate less. Ends with 1 where a reading takes 1.5 s or more at 100, or at 1,000 more than 15 times as long
-as at 100. Beside it: the same ids by hashing the identity of every reference, as a planner without memory would, on a sample.
+Each is planned with 10, 100 and 1,000 hypotheses, in one run, interleaved, and in fresh processes: what is remembered
+of an earlier plan does not count. Printed are medians of wall and processor time. The planner is one thread that
+waits for nothing, so on an idle machine these are the same; the goals are held to processor time, which busy
+neighbours inflate less. Ends with 1 where a reading takes 1.5 s or more at 100, or at 1,000 more than 15 times as
+long as at 100. Beside it: the same ids by hashing the identity of every reference, as a planner without memory would,
+on a sample.
 """
 
 import argparse

@@ -14,8 +14,8 @@ counts, a row a problem. Compared is like with like, what each kind of user woul
   pass@8 are asked of these rows there, and of the same item rows in a DuckDB table here. Item rows are 4 million; where
   the harness asks its counts instead, that is the ratio "counts against items".
 - MLflow: the same nine metrics x 200 steps as the steps shard, by `log_batch` of 1,000, on 10 runs, in the file store
-  and in the SQLite store, beside the writing of that shard; its summary is the mean of the last 20 steps of one metric, by
-  `get_metric_history`, beside that of all runs in one query, divided by their number.
+  and in the SQLite store, beside the writing of that shard; its summary is the mean of the last 20 steps of one
+  metric, by `get_metric_history`, beside that of all runs in one query, divided by their number.
 
 Every query is asked of all stores in turn, on connections that are open, interleaved; medians. What opening the index
 takes, which the harness does for every query, is printed beside. Ends with 1 where a ratio misses its goal.
