@@ -114,9 +114,9 @@ def claim(reading: str, number: int) -> Hypothesis:
         among = {"rank": ranks, "learning_rate_scale": [(8 + number % 9 + i) / 16 for i in range(5)]}
     else:
         among = {
-            "rank": [1 + number % 11 + i for i in range(10)],
-            "learning_rate_scale": [(16 + number * 3 % 61 + i) / 64 for i in range(10)],
-            "warmup_steps": [number * 5 % 47 + i for i in range(10)],
+            "rank": [1 + number % 7 + i for i in range(10)],
+            "learning_rate_scale": [(16 + number * 2 % 41 + i) / 64 for i in range(10)],
+            "warmup_steps": [number * 3 % 17 + i for i in range(10)],
         }
     prediction = {
         "id": "live",
