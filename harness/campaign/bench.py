@@ -62,6 +62,8 @@ class Bench:
     """Whether runs that failed in earlier commands are to be executed again, and so count as not executed yet."""
     failed: dict[str, str] = field(default_factory=dict[str, str])
     """Job id: why it gave no result in this command."""
+    damaged: dict[str, str] = field(default_factory=dict[str, str])
+    """Job id: which file of its result is not what was committed, so that it does not count."""
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -327,7 +329,7 @@ class Bench:
             if progress.executed > last[1] and time.monotonic() - last[0] > INDEX_EVERY:
                 from harness.store import refresh  # duckdb, 0.2 s
 
-                refresh(self.store, self.measures())
+                refresh(self.store, self.measures(), lambda *_: None)  # whoever decides on what is damaged is told
                 last[:] = time.monotonic(), progress.executed
 
         return watched

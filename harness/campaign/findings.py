@@ -7,6 +7,7 @@ others reported. Nothing is decided here. A declaration that is gone leaves its 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.campaign.bench import Bench
 from harness.campaign.beside import Beside, beside
@@ -16,6 +17,9 @@ from harness.record.verdict import Verdict
 from harness.record.verdict_files import newest
 from harness.spec import DeclarationError, Hypothesis, Protocol
 from harness.spec.shelf import Shelf
+
+if TYPE_CHECKING:
+    from harness.store.ingest import Damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,17 @@ class Findings:
     """Hypotheses asked for, or all of the shelf, without a verdict under any protocol reported."""
 
 
-def findings(shelf: Shelf, store: Store, names: Sequence[str] = (), protocol: str | None = None) -> Findings:
+def findings(
+    shelf: Shelf,
+    store: Store,
+    names: Sequence[str] = (),
+    protocol: str | None = None,
+    damaged: "Damaged | None" = None,
+) -> Findings:
     """Return the findings on the hypotheses `names` (all without one) under a protocol (any where None).
 
-    The index is brought up to date first.
+    The index is brought up to date first. Results that are not what was committed are told to `damaged`, if it is
+    there.
 
     Raises:
         DeclarationError: a name that is neither declared nor has a verdict, or a measure that cannot be used.
@@ -54,7 +65,7 @@ def findings(shelf: Shelf, store: Store, names: Sequence[str] = (), protocol: st
     """
     from harness.store import refresh
 
-    refresh(store, [shelf.path("analysis", name) for name in shelf.names("analysis")])
+    refresh(store, [shelf.path("analysis", name) for name in shelf.names("analysis")], damaged)
     found = [(path.stem, said) for path, said in newest(store) if protocol in (None, said.protocol)]
     everything = [said for _, said in found]
     decided = {said.hypothesis for said in everything}

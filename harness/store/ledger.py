@@ -5,7 +5,7 @@ verdicts whose fields are of another version are left out.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.record.atomic import read_json
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.verdict_files import as_json, newest
+from harness.store.ingest import insert
 
 PREDICTION = {
     **dict.fromkeys(("id", "kind", "role", "statement", "outcome", "reason", "how", "detail", "needs"), "VARCHAR"),
@@ -105,14 +106,22 @@ CREATE TABLE attempt (
 """
 
 
-def take_ledger(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Replace what the index holds of verdicts, registrations and attempts by what the records hold."""
+Ledger = Mapping[str, Sequence[Sequence[Any]]]
+"""Rows by table."""
+
+
+def ledger(store: Store) -> Ledger:
+    """Return the rows of verdicts, registrations and attempts as the records hold them now."""
     taken = {"verdict": _verdicts(store), "registration": _registrations(store), "attempt": _attempts(store)}
+    return {table: list(rows) for table, rows in taken.items()}
+
+
+def take_ledger(connection: duckdb.DuckDBPyConnection, rows: Ledger) -> None:
+    """Replace what the index holds of verdicts, registrations and attempts by these rows."""
     connection.execute("BEGIN")
-    for table, rows in taken.items():
+    for table, found in rows.items():
         connection.execute(f"DELETE FROM {table}")
-        if found := list(rows):
-            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(found[0]))})", found)
+        insert(connection, table, found)
     connection.execute("COMMIT")
 
 
