@@ -31,7 +31,7 @@ NODE = """
 import ctypes, os, subprocess, sys
 libc = ctypes.CDLL(None)
 libc.prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: whatever the node starts stays its descendant, so that a node can be killed
-child = subprocess.Popen(sys.argv[1:])
+subprocess.Popen(sys.argv[1:], preexec_fn=lambda: libc.prctl(1, 9))  # PR_SET_PDEATHSIG, as for the node itself
 while True:
     try:
         os.wait()
@@ -39,46 +39,8 @@ while True:
         break
 """
 
-CONFIGURATION = """
-ClusterName={name}
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={port}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-StateSaveLocation={folder}/state
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/%n.pid
-SlurmdSpoolDir={folder}/spool.%n
-{controller}
-SlurmdParameters=config_overrides
-MpiDefault=none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU_Memory
-DefMemPerCPU=100
-GresTypes=gpu
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-SchedulerParameters=sched_min_interval=0,bf_interval=1,batch_sched_delay=0,default_queue_depth=1000
-MaxArraySize={max_array}
-MinJobAge=300
-KillWait=3
-SlurmdTimeout=6
-SlurmctldTimeout=10
-MessageTimeout=2
-ReturnToService=2
-NodeName=DEFAULT CPUs={cpus} RealMemory=65536 Gres=gpu:fake:2
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[0]} Features=on-n1
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} Features=on-n2
-PartitionName=low Nodes=n1,n2 Default=YES PriorityTier=1 GraceTime={grace} MaxTime=INFINITE
-PartitionName=high Nodes=n1,n2 PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE
-"""
+CONFIGURATION = Path(__file__).with_name("slurm.conf")
+"""What is configured; names in braces are filled in."""
 
 DEVICES = """
 NodeName=n1,n2 Name=gpu Type=fake File=/dev/null
@@ -110,6 +72,8 @@ class Cluster:
     """`MaxArraySize`: the largest index of an array, and one more."""
     grace: int = 0
     """Seconds that a preempted job is given. What comes after them SLURM looks to twice a minute; with 0, at once."""
+    preempt: str = "REQUEUE"
+    """What becomes of a preempted job: `REQUEUE` or `CANCEL`."""
     warns: bool = False
     """Whether a preempted job gets the signal of `--signal` as its grace begins; by default SLURM says nothing then."""
     folder: Path = field(init=False)
@@ -257,7 +221,7 @@ class Cluster:
     def _configure(self) -> None:
         port, *ports = _free_ports(3)
         host = socket.gethostname().split(".", 1)[0]
-        text = CONFIGURATION.format(
+        text = CONFIGURATION.read_text().format(
             name=self.folder.name.replace("-", "_"),
             folder=self.folder,
             host=host,
@@ -266,6 +230,7 @@ class Cluster:
             cpus=self.cpus,
             max_array=self.max_array,
             grace=self.grace,
+            preempt=self.preempt,
             controller="SlurmctldParameters=preempt_send_user_signal" if self.warns else "",
         )
         self.conf.write_text(text)

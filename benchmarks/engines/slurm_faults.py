@@ -76,6 +76,7 @@ FAULTS = {
     "requeue": Fault(_requeue),
     "preemption": Fault(_preempt, cluster={"grace": 5}),
     "preemption with warning": Fault(_preempt, cluster={"grace": 5, "warns": True}),
+    "preemption by cancelling": Fault(_preempt, cluster={"preempt": "CANCEL"}),
     "time limit": Fault(
         _nothing,
         resources=Resources(minutes=0.01, grace_seconds=0),
