@@ -2,10 +2,10 @@
 
     python benchmarks/engines/slurm_cluster.py -- squeue
 
-starts a cluster, runs a command in its environment and takes it down again. Nothing of the machine's own SLURM is read
-or touched: configuration, keys, sockets and states lie in the folder, and ports are taken as they are free, so that
-several clusters live side by side. Timers are short, GPUs are /dev/null and /dev/zero, cores are claimed that do not
-exist, and nothing holds a job to its memory. Needs Linux, root, and Debian's slurmctld, slurmd, slurm-client and munge.
+starts a cluster, runs a command in its environment and takes it down again. Nothing of the machine's own SLURM is
+touched: everything lies in the folder, and ports are taken as they are free, so that clusters live side by side. GPUs
+are /dev/null and /dev/zero, cores are claimed that do not exist, and nothing holds a job to its memory. Needs Linux,
+root, and Debian's slurmctld, slurmd, slurm-client and munge.
 """
 
 import argparse
@@ -42,10 +42,7 @@ while True:
 CONFIGURATION = Path(__file__).with_name("slurm.conf")
 """What is configured; names in braces are filled in."""
 
-DEVICES = """
-NodeName=n1,n2 Name=gpu Type=fake File=/dev/null
-NodeName=n1,n2 Name=gpu Type=fake File=/dev/zero
-"""
+DEVICES = "".join(f"NodeName=n1,n2 Name=gpu Type=fake File=/dev/{name}\n" for name in ("null", "zero"))
 
 
 def missing() -> str | None:
@@ -142,11 +139,8 @@ class Cluster:
         self.call("scontrol", "requeue", job)
 
     def release(self, job: str) -> None:
-        """Let a job that is held back until later start now.
-
-        SLURM counts in seconds: a job that starts in the second in which it was stopped has its credential revoked.
-        """
-        time.sleep(1.1)
+        """Let a job that is held back until later start now."""
+        time.sleep(1.1)  # SLURM counts seconds: one that starts in the second of its stop has its credential revoked
         self.update(f"JobId={job}", "StartTime=now")
 
     def update(self, *what: str) -> None:
@@ -221,19 +215,11 @@ class Cluster:
     def _configure(self) -> None:
         port, *ports = _free_ports(3)
         host = socket.gethostname().split(".", 1)[0]
-        text = CONFIGURATION.read_text().format(
-            name=self.folder.name.replace("-", "_"),
-            folder=self.folder,
-            host=host,
-            port=port,
-            ports=ports,
-            cpus=self.cpus,
-            max_array=self.max_array,
-            grace=self.grace,
-            preempt=self.preempt,
-            controller="SlurmctldParameters=preempt_send_user_signal" if self.warns else "",
-        )
-        self.conf.write_text(text)
+        own = {"name": self.folder.name.replace("-", "_"), "folder": self.folder, "host": host}
+        chosen = {"cpus": self.cpus, "max_array": self.max_array, "grace": self.grace, "preempt": self.preempt}
+        controller = "SlurmctldParameters=preempt_send_user_signal" if self.warns else ""
+        filled = CONFIGURATION.read_text().format(port=port, ports=ports, controller=controller, **own, **chosen)
+        self.conf.write_text(filled)
         (self.folder / "gres.conf").write_text(DEVICES)
         for name in ("state", "spool.n1", "spool.n2"):
             (self.folder / name).mkdir()

@@ -7,10 +7,8 @@ fail just as a job that is long gone does, and only the text tells the two apart
 from harness.execute.engine import Standing
 
 ENDED = frozenset(
-    (
-        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"),
-        *("REVOKED", "TIMEOUT"),
-    )
+    {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"}
+    | {"PREEMPTED", "REVOKED", "TIMEOUT"}
 )
 """Ends that stay. A job on its way back to the queue is COMPLETING first and PENDING then, so none of these."""
 WAITING = frozenset(
@@ -27,7 +25,7 @@ NO_ANSWER = "no answer"
 """Our own word for a command that was given up."""
 
 _UNKNOWN = ("Invalid job id specified",)
-_OVER = (*_UNKNOWN, "already completing or completed", "Job is no longer running")
+_OVER = (*_UNKNOWN, "already completing or completed")
 _SILENT = (
     "Unable to contact slurm controller",
     "Socket timed out",
@@ -37,11 +35,10 @@ _SILENT = (
     "connection failure",
     "Communication connection",
     "standby mode",
-    "temporarily unable",
+    "temporarily un",
     "Transport endpoint",
     "authentication error",
     "configuration source",
-    "in the middle of",  # a controller that is being reconfigured or restarted
 )
 
 

@@ -117,7 +117,7 @@ def _memory(resources: Resources) -> str | None:
 
 
 def _time(resources: Resources, settings: SlurmSettings) -> int | None:
-    """Return a task's limit in minutes: who keeps to `minutes` ends before the warning, unless it comes early (by 60 s)."""
+    """Return a task's limit in minutes: who keeps to `minutes` ends before a warning that comes when it should."""
     if resources.minutes is None:
         return None
     return math.ceil(resources.minutes + (resources.grace_seconds + settings.warning_seconds) / 60)

@@ -35,6 +35,7 @@ SILENCE = [
     "sbatch: error: slurm_send_node_msg: auth_g_create: REQUEST_SUBMIT_BATCH_JOB has authentication error\n"
     "sbatch: error: Batch job submission failed: Protocol authentication error",
     "squeue: fatal: Could not establish a configuration source",
+    "sbatch: error: Batch job submission failed: Resource temporarily unavailable",
     "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
 ]
 REFUSALS = [
