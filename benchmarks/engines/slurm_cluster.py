@@ -135,7 +135,7 @@ class Cluster:
         return self.call("sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={shell}").strip()
 
     def requeue(self, job: str) -> None:
-        """Have a job stopped and queued again; SLURM then holds it back for two minutes."""
+        """Have a job stopped and queued again; SLURM then holds it back for some ten seconds (`cred_expire`)."""
         self.call("scontrol", "requeue", job)
 
     def release(self, job: str) -> None:

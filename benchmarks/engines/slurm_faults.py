@@ -6,9 +6,10 @@
 
 A cluster of two nodes is started for each fault; some jobs are handed to it through the harness's executor, and once
 they are at work the fault strikes. A driver as plain as can be looks at them ten times a second: a job that the engine
-has let go of and that is not done is submitted again; an engine that does not answer is waited for. The two minutes for
-which SLURM holds back what it queues again are cut short (and told). Without jobs and a worker of yours, the worker is
-`quick_worker.py`, whose jobs take 15 seconds, at the time limit 45.
+has let go of and that is not done is submitted again; an engine that does not answer is waited for. SLURM holds back
+what it queues again for `cred_expire`, which is two minutes by default and ten seconds here; even these are cut short,
+and it is told. Without jobs and a worker of yours, the worker is `quick_worker.py`, whose jobs take 15 seconds, at the
+time limit 45.
 
 A line has the fault, seconds since the submission, and what was seen; the last line of a fault adds it up.
 """
@@ -153,7 +154,7 @@ class Driver:
         if words == "PENDING BeginTime":
             with suppress(RuntimeError):  # it started by itself
                 self._cluster.release(handle.partition("-")[0])
-            self.tell("need not wait two minutes", job=job.name)
+            self.tell("need not wait any longer", job=job.name)
         if standing == "gone" and not self.done(job) and self.submissions[job] < TRIES:
             [self._handles[job]] = self._executor.submit([job])
             self.submissions[job] += 1

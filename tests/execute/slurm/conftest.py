@@ -97,7 +97,7 @@ class Site:
         self.cluster.wait(lambda: all(self.told(job).count("start") == starts for job in jobs), "they have started")
 
     def wake(self, handle: str) -> None:
-        """Let a job start that SLURM holds back for two minutes after it was stopped."""
+        """Let a job start that SLURM holds back after it was stopped."""
         task = handle.partition("-")[0]
         states = (f"--jobs={task}", "--array", "--format=%T %r")
         self.cluster.wait(lambda: self.cluster.squeue(*states).strip() == "PENDING BeginTime", "it is held back")
