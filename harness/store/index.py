@@ -25,6 +25,7 @@ from harness.record.layout import Store
 from harness.record.shards import KINDS
 from harness.spec.canonical import digest
 from harness.store.ledger import LEDGER, take_ledger
+from harness.store.limits import ROWS, LimitError, limit, limited
 from harness.store.measures import connect, create_views, lock, one_select
 from harness.store.schema import TABLES
 
@@ -78,15 +79,21 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
     Raises:
         FileNotFoundError: nothing is published yet.
         ValueError: `sql` is not exactly one SELECT.
+        LimitError: it takes more time, memory or rows than a query may.
         duckdb.Error: the query is not valid, or wants more than reading the index.
     """
     if not store.index.is_file():
         raise FileNotFoundError(f"{store.index}: no index yet. `harness db rebuild` makes it from the records.")
     connection = connect(store.index, read_only=True)
     try:
-        lock(connection)
-        result = connection.execute(one_select(connection, sql), list(parameters))
-        return [column[0] for column in result.description or ()], result.fetchall()
+        limit(connection)
+        lock(connection, files=False)
+        with limited(connection):
+            result = connection.execute(one_select(connection, sql), list(parameters))
+            columns, rows = [column[0] for column in result.description or ()], result.fetchmany(ROWS + 1)
+        if len(rows) > ROWS:
+            raise LimitError([f"gives more than {ROWS:,} rows. Ask for less: aggregate, or add LIMIT."])
+        return columns, rows
     finally:
         connection.close()
 
