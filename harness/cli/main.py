@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from harness import __version__
 from harness.cli.mistakes import told
 from harness.cli.session import Session, output_options
+from harness.publish.terminal import printable
 
 COMMANDS = {
     "test": "Run what a claim needs, decide, and print the verdict card.",
@@ -143,7 +144,7 @@ def _status(arguments: list[str] | None) -> int:
 
         if not isinstance(error, DeclarationError | IntegrityError):
             raise
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         return USAGE if isinstance(error, DeclarationError) else INTEGRITY
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.publish.terminal import printable
 from harness.publish.width import folded, width_in
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Session:
 
         Text `as_is` is meant for other programs, and is not.
         """
+        if not as_is:
+            text = printable(text)
         if not self.json and not as_is and self.room is not None:
             text = folded(text, self.width)
         try:
@@ -85,7 +88,7 @@ class Session:
     def note(self, text: str) -> None:
         """Say something beside the result."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
+from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.spec import DeclarationError
 
@@ -121,8 +122,9 @@ def adopted(store: Store, name: str) -> AdoptedTable | None:
     said = _manifest(store, name)
     if said is None:
         return None
-    first = read_json(first_adoption(store, said["content"])) or said
-    about = {**said, "adopted_at": first["adopted_at"]}
+    with reading(store.adopted / name / "manifest.json"):
+        first = read_json(first_adoption(store, said["content"])) or said
+        about = {**said, "adopted_at": float(first["adopted_at"])}
     return AdoptedTable(name=name, file=store.adopted / name / "table.parquet", **about)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,55 @@ def create_json(path: Path, value: Any) -> bool:
     return True
 
 
-def read_json(path: Path) -> Any:
-    """Return the value in a JSON file, or None where there is no such file.
+BYTES = 2**26
+"""No record comes near: a registration, the largest, has some tens of kilobytes."""
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Return the object (or the list, by `kind`) in a JSON file, or None where there is no such file.
+
+    A record may come from elsewhere, so nothing is read that is no ordinary file, endless, nested without an end, or
+    holds what JSON does not have (NaN, infinity, half a character).
 
     Raises:
-        IntegrityError: the file holds no JSON; what is written here appears whole, so something else wrote it.
+        IntegrityError: the file holds no such value; what is written here appears whole, so something else wrote it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb", opener=_at_once) as file:
+            said = os.fstat(file.fileno())
+            if not stat.S_ISREG(said.st_mode) or said.st_size > BYTES:
+                raise ValueError(f"no ordinary file of at most {BYTES} bytes")
+            value = json.loads(file.read(BYTES), parse_constant=_no_number, parse_float=_finite)
+        json.dumps(value, ensure_ascii=False).encode()
+        if not isinstance(value, kind):
+            raise ValueError(f"holds {_NAMES.get(type(value), 'a single value')}, not {_NAMES[kind]}")
+        return value
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        told = "a folder"
+    except RecursionError:
+        told = "nested without an end"
     except ValueError as error:
-        raise IntegrityError(f"{path}: damaged ({error}). Restore it, or remove {path.parent} and repeat.") from None
+        told = " ".join(str(error).split())[:120]
+    raise IntegrityError(f"{path}: damaged ({told}). Restore it, or remove {path.parent} and repeat.")
+
+
+_NAMES = {dict: "an object", list: "a list"}
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as one does for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _no_number(said: str) -> float:
+    raise ValueError(f"{said} is no number of JSON")
+
+
+def _finite(said: str) -> float:
+    value = float(said)
+    return value if value - value == 0 else _no_number(said)
 
 
 def sync(path: Path) -> None:

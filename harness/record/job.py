@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, sync, write_json
+from harness.record.foreign import check_inside, manifest_of, reading, spec_of
 
 STALE = 300.0
 """Seconds without a heartbeat after which an attempt on another host counts as dead (NFS caches up to 60)."""
@@ -73,7 +74,7 @@ class JobDirectory:
 
     def spec(self) -> dict[str, Any]:
         """Return spec.json."""
-        spec = read_json(self.path / "spec.json")
+        spec = spec_of(self.path)
         if spec is None:
             raise FileNotFoundError(f"{self.path}: no spec.json, so this is no job directory.")
         return spec
@@ -99,7 +100,8 @@ class JobDirectory:
         """Return how the last attempt said that it ended, or None if it said nothing."""
         attempts = self.attempts()
         said = read_json(attempts[-1] / "exit.json") if attempts else None
-        return Exit(said["reason"], said["message"]) if said else None
+        with reading(attempts[-1] if attempts else self.path):
+            return Exit(str(said["reason"]), str(said["message"])) if said else None
 
     def heartbeat(self) -> dict[str, Any]:
         """Return the last attempt's last heartbeat (step, steps, reward, ...), empty if there is none."""
@@ -108,13 +110,14 @@ class JobDirectory:
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the committed manifest, or None."""
-        return read_json(self.result / "manifest.json")
+        return manifest_of(self.result)
 
     def verified(self, name: str) -> Path:
         """Return a file of the result, whose bytes are those that were committed; raise IntegrityError otherwise."""
         manifest, file = self.manifest(), self.result / name
         if manifest is None or name not in manifest["files"]:
             raise IntegrityError(f"{file}: not in the result's manifest. Remove {self.path} and run it again.")
+        check_inside(self.result, name)
         if not file.is_file() or sha256(file) != manifest["files"][name]["sha256"]:
             what = "changed since" if file.is_file() else "gone since"
             raise IntegrityError(

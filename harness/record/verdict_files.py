@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, read_json, write_text
+from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.record.verdict import SCHEMA, Verdict
 
@@ -76,7 +77,8 @@ def _read(path: Path) -> Verdict | None:
         raise IntegrityError(f"{path}: not a verdict. Remove it; `harness test` decides again.")
     if cast("dict[str, Any]", said)["schema_version"] != SCHEMA:
         return None
-    return Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+    with reading(path):
+        return Verdict.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def _name(hypothesis: str, base: str, inputs: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 
 from harness.record.atomic import IntegrityError, read_json
+from harness.record.foreign import reading
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
@@ -37,6 +38,8 @@ WEIGHTS = ("adapter_model", "model")
 """Names of what a run trained: PEFT's for an adapter, transformers' for a whole model. Only a checksum is kept here."""
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
 
+MALFORMED_ROWS = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.ConstraintException)
+"""What DuckDB makes of a value that is no value of its column."""
 
 Damaged = Callable[[str], None]
 """Is told which file is not what was committed."""
@@ -113,7 +116,8 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None, damaged: 
         present = {row[0] for row in connection.execute("SELECT DISTINCT run_id FROM ingested").fetchall()}
         new = [job for job in _jobs(store) if job.id not in present]
         for job in new:
-            _ingest(connection, job, damaged)
+            with reading(job.path, *MALFORMED_ROWS):
+                _ingest(connection, job, damaged)
         take_ledger(connection, store)
         if start is None:
             connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
