@@ -278,7 +278,7 @@ class Bench:
         if not self.unfinished(runs):
             return []
         self.check_pinned()
-        self.store.root.mkdir(parents=True, exist_ok=True)
+        self.store.make()
         folders, failed = self._fetched(runs.bases)
         executor = make_executor()
         try:

@@ -49,7 +49,7 @@ def models(
 
 def executor(session: Session, workers: int | None) -> LocalExecutor:
     """Return an executor on this machine."""
-    session.store.root.mkdir(parents=True, exist_ok=True)
+    session.store.make()
     return LocalExecutor(session.store.root / "executor.log", workers, code_root=session.shelf.code_root)
 
 

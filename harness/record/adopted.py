@@ -94,6 +94,7 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
     Raises:
         DeclarationError: another table has this name already.
     """
+    store.make()
     store.adopted.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=store.adopted))
     try:
@@ -124,7 +125,7 @@ def adopted(store: Store, name: str) -> AdoptedTable | None:
         return None
     with reading(store.adopted / name / "manifest.json"):
         first = read_json(first_adoption(store, said["content"])) or said
-        about = {**said, "adopted_at": float(first["adopted_at"])}
+        about: dict[str, Any] = {**said, "adopted_at": float(first["adopted_at"])}
     return AdoptedTable(name=name, file=store.adopted / name / "table.parquet", **about)
 
 

@@ -53,7 +53,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
     """Return the object (or the list, by `kind`) in a JSON file, or None where there is no such file.
 
     A record may come from elsewhere, so nothing is read that is no ordinary file, endless, nested without an end, or
-    holds what JSON does not have (NaN, infinity, half a character).
+    holds half a character. NaN and infinity are read: none is written here, and readers tell such a number.
 
     Raises:
         IntegrityError: the file holds no such value; what is written here appears whole, so something else wrote it.
@@ -63,10 +63,10 @@ def read_json(path: Path, kind: type = dict) -> Any:
             said = os.fstat(file.fileno())
             if not stat.S_ISREG(said.st_mode) or said.st_size > BYTES:
                 raise ValueError(f"no ordinary file of at most {BYTES} bytes")
-            value = json.loads(file.read(BYTES), parse_constant=_no_number, parse_float=_finite)
+            value = json.loads(file.read(BYTES))
         json.dumps(value, ensure_ascii=False).encode()
         if not isinstance(value, kind):
-            raise ValueError(f"holds {_NAMES.get(type(value), 'a single value')}, not {_NAMES[kind]}")
+            raise ValueError(f"holds no {_NAMES[kind]}")
         return value
     except FileNotFoundError:
         return None
@@ -79,21 +79,12 @@ def read_json(path: Path, kind: type = dict) -> Any:
     raise IntegrityError(f"{path}: damaged ({told}). Restore it, or remove {path.parent} and repeat.")
 
 
-_NAMES = {dict: "an object", list: "a list"}
+_NAMES = {dict: "object", list: "list"}
 
 
 def _at_once(path: str, flags: int) -> int:
     """Open a file without waiting, as one does for the other end of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _no_number(said: str) -> float:
-    raise ValueError(f"{said} is no number of JSON")
-
-
-def _finite(said: str) -> float:
-    value = float(said)
-    return value if value - value == 0 else _no_number(said)
 
 
 def sync(path: Path) -> None:

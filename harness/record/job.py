@@ -22,6 +22,8 @@ from typing import Any
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, sync, write_json
 from harness.record.foreign import check_inside, manifest_of, reading, spec_of
+from harness.record.scrubbed import scrub
+from harness.spec.secrets import without_secrets
 
 STALE = 300.0
 """Seconds without a heartbeat after which an attempt on another host counts as dead (NFS caches up to 60)."""
@@ -194,8 +196,9 @@ class Attempt:
         return True
 
     def exit(self, reason: str, message: str = "") -> None:
-        """Say how the attempt ended, and let go of the claim."""
-        write_json(self.path / "exit.json", {"reason": reason, "message": message})
+        """Say how the attempt ended, and let go of the claim; secrets are taken out of what is said, and of the log."""
+        scrub(self.path / "log.txt")
+        write_json(self.path / "exit.json", {"reason": reason, "message": without_secrets(message)})
         os.close(self.lock)
 
 

@@ -37,6 +37,7 @@ def resolution(store: Store, base: HubBase) -> Resolution | None:
 
 def keep(store: Store, base: HubBase, pin: str) -> Resolution:
     """Record what the base is resolved to, unless something is recorded; return what is in force."""
+    store.make()
     create_json(_file(store, base), {"place": base.place, "pin": pin, "resolved_at": time.time()})
     kept = resolution(store, base)
     assert kept is not None  # by this call or by another before it

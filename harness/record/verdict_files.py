@@ -14,6 +14,7 @@ from harness.record.verdict import SCHEMA, Verdict
 def save(store: Store, verdict: Verdict) -> None:
     """Write the verdict under its inputs; the same inputs give the same file."""
     folder = store.verdicts / verdict.protocol
+    store.make()
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _name(verdict.hypothesis, verdict.base, verdict.inputs), text(verdict))
 

@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from harness.spec.secrets import without_secrets
+
 WEIGHTS = ("*.safetensors", "*.json")
 MODEL = (*WEIGHTS, "*.jinja", "merges.txt", "vocab.txt")
 """What a model that is to be trained takes: its tokenizer and chat template besides."""
@@ -98,4 +100,4 @@ def snapshot(
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:160] or type(error).__name__
+    return " ".join(without_secrets(str(error)).split()).rstrip(".")[:160] or type(error).__name__

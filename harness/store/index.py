@@ -104,6 +104,7 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
 def _build(store: Store, measures: Sequence[Path], start: Path | None, damaged: Damaged | None = None) -> Published:
     _sweep(store)
     partial = store.index.with_name(f".index-{os.getpid()}.duckdb")
+    store.make()
     store.index.parent.mkdir(parents=True, exist_ok=True)
     _discard(partial)
     if start is not None:
