@@ -98,7 +98,11 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
     store.adopted.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=store.adopted))
     try:
-        _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
+        try:
+            _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
+        except OSError as error:
+            error.filename = error.filename or str(store.adopted / name)
+            raise
         digest = sha256(stage / "table.parquet")
         content, now = _content(rows), time.time()
         about = {"source": source, "sha256": digest, "content": content, "rows": len(rows), "adopted_at": now}

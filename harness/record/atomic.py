@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +26,22 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` so that a reader sees the old file or the new one, never a part."""
-    partial = _partial(path)
-    partial.write_bytes(content)
-    sync(partial)
-    os.replace(partial, path)
+    with _making(path) as partial:
+        partial.write_bytes(content)
+        sync(partial)
+        os.replace(partial, path)
 
 
 def create_json(path: Path, value: Any) -> bool:
     """Create `path` unless it exists; return whether this call created it. It appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    sync(partial)
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        return False
-    finally:
-        partial.unlink()
+    with _making(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        sync(partial)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return False
     return True
 
 
@@ -102,6 +102,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _partial(path: Path) -> Path:
-    """Return a hidden name beside `path` that no other thread, process or host takes."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+@contextmanager
+def _making(path: Path) -> Generator[Path]:
+    """Yield a hidden name beside `path` that no other thread, process or host takes; nothing is left under it.
+
+    An error of the system, such as a full disk, names `path`.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        yield partial
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)

@@ -2,13 +2,14 @@
 
 A store may be unpacked, copied or shared, so that whoever made a record need not be this program. What does not have
 the form that is written here is one line naming the file, never a traceback; a job's folder, its result and its
-attempts are folders of the store itself, not links to something else that this user may read.
+attempts are folders of the store itself, not links to something else that this user may read. A file of a result may be
+a link (the weights of a base that exists are, where they lie on another disk): its checksum was committed, and whoever
+knows that of another file has the file.
 
 Not checked here: whether what a record says is true. Checksums tell damage and carelessness, not a forger, who writes
 them anew.
 """
 
-import os
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -86,14 +87,6 @@ def plain(name: str) -> None:
     """Raise ValueError where a recorded name is none of a file in, or below, a folder."""
     if not name or "\0" in name or len(name) > LONGEST or ".." in Path(name).parts or Path(name).is_absolute():
         raise ValueError(f"{name[:60]!r} is no name of a file in this folder")
-
-
-def check_inside(folder: Path, name: str) -> None:
-    """Raise IntegrityError where a recorded name of a file in a folder, or a link there, leads out of the folder."""
-    with reading(folder / "manifest.json"):
-        plain(name)
-    if not Path(os.path.realpath(folder / name)).is_relative_to(os.path.realpath(folder)):
-        raise IntegrityError(f"{folder / name}: leads out of its folder. Put a copy of the file in the link's place.")
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:

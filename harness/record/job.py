@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, sync, write_json
-from harness.record.foreign import check_inside, manifest_of, reading, spec_of
+from harness.record.foreign import manifest_of, reading, spec_of
 from harness.record.scrubbed import scrub
 from harness.spec.secrets import without_secrets
 
@@ -119,7 +119,6 @@ class JobDirectory:
         manifest, file = self.manifest(), self.result / name
         if manifest is None or name not in manifest["files"]:
             raise IntegrityError(f"{file}: not in the result's manifest. Remove {self.path} and run it again.")
-        check_inside(self.result, name)
         if not file.is_file() or sha256(file) != manifest["files"][name]["sha256"]:
             what = "changed since" if file.is_file() else "gone since"
             raise IntegrityError(

@@ -18,6 +18,8 @@ class Store:
     apart: Path | None = None
     """Where index, verdicts and tunings go instead, so that records are read again and the store is left alone."""
 
+    indexed: Path | None = None
+    """Where the index alone goes instead, of a store that may only be read."""
     outer: Path | None = None
     """The store that this one lies in, if any."""
 
@@ -30,6 +32,10 @@ class Store:
             with suppress(FileExistsError):  # another command is as fast
                 os.mkdir(self.root, 0o700)
         self.root.mkdir(parents=True, exist_ok=True)
+
+    def indexed_in(self, folder: Path) -> "Store":
+        """Return the same store with its index in another folder."""
+        return replace(self, indexed=folder)
 
     def made_again_in(self, folder: Path) -> "Store":
         """Return the same records with all that is made of them in another folder."""
@@ -97,7 +103,7 @@ class Store:
     @property
     def index(self) -> Path:
         """The DuckDB index of the records."""
-        return self._made / "index.duckdb"
+        return (self.indexed or self._made) / "index.duckdb"
 
     @property
     def report(self) -> Path:

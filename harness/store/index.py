@@ -108,8 +108,16 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None, damaged: 
     store.index.parent.mkdir(parents=True, exist_ok=True)
     _discard(partial)
     if start is not None:
-        shutil.copyfile(start, partial)
-    connection = connect(partial, read_only=False)
+        try:
+            shutil.copyfile(start, partial)
+        except OSError:
+            _discard(partial)
+            raise
+    try:
+        connection = connect(partial, read_only=False)
+    except duckdb.Error:  # no room for its first block
+        _discard(partial)
+        raise
     try:
         if start is None:
             connection.execute(TABLES)
