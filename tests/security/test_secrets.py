@@ -28,7 +28,8 @@ def sums():
         print("environment", dict(os.environ), flush=True)
         print("trying", os.environ["HF_ENDPOINT"], file=sys.stderr, flush=True)
         said = " ".join(os.environ[name] for name in ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"))
-        raise RuntimeError(f"{said} {os.environ['LAB_PASSWORD']!r} refused by {os.environ['HF_ENDPOINT']}/x?token=plantedquery")
+        address = os.environ["HF_ENDPOINT"] + "/x?token=plantedquery"
+        raise RuntimeError(f"{said} {os.environ['LAB_PASSWORD']!r} refused by {address}")
     return [(f"{a}+{b}=", str(a + b)) for a in range(60) for b in range(60)]
 """
 TASK = """task: {name: custom, code: "mine:sums", alphabet: "0123456789+=", longest_answer: 4, split_seed: 5,
