@@ -123,7 +123,7 @@ def test_a_hub_whose_commit_leads_elsewhere_is_refused(hub: "Hub", tmp_path: Pat
 def test_a_chat_template_that_reaches_for_python_fails(tmp_path: Path, template: str) -> None:
     from harness.train.tokenizer import character_tokenizer
 
-    tokenizer = character_tokenizer("0123456789+=")
+    tokenizer: Any = character_tokenizer("0123456789+=")
     tokenizer.chat_template = template.replace("MARKER", str(tmp_path / "executed"))
     with pytest.raises(Exception, match=re.compile("unsafe|undefined|no loader|not safely", re.IGNORECASE)):
         tokenizer.apply_chat_template([{"role": "user", "content": "1+1="}], tokenize=False)

@@ -71,7 +71,8 @@ def call(made: "Made", capsys: pytest.CaptureFixture[str]) -> Call:
     def run(*arguments: str) -> Said:
         capsys.readouterr()
         code = status(["-C", str(made.root), *arguments])
-        return Said(code, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Said(code, printed.out, printed.err)
 
     return run
 
