@@ -22,7 +22,7 @@ MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, RecursionError
 """What comes of taking a record for what it is not."""
 LONGEST = 1024
 """Characters of a file's name below its folder; none that is written here comes near."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{1,128}")
 
 
 @contextmanager
