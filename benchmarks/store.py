@@ -40,6 +40,7 @@ import numpy as np
 
 from harness.plan.runset import PlannedRun, plan, planned_run
 from harness.record.atomic import write_json
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import write_shard
@@ -179,7 +180,7 @@ def committed(store: Store, run: PlannedRun, rng: np.random.Generator) -> float:
     for kind in ("evaluation", "spectrum"):
         write_shard(attempt.stage, kind, shards[kind])
     assert attempt.commit()
-    attempt.exit("ok")
+    attempt.exit(Reason.OK)
     return took
 
 

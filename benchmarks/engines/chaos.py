@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,7 +146,7 @@ def prepared(root: Path, count: int, peaceful: Path | None, real: int, seconds: 
 
 
 @contextmanager
-def at_hand(engine: str) -> Iterator[Engine]:
+def at_hand(engine: str) -> Generator[Engine]:
     """Yield an engine, started where it has to be; everything of it is gone afterwards."""
     with ExitStack() as stack:
         if engine == "slurm":

@@ -45,6 +45,10 @@ INDEX_EVERY = 20.0
 MakeExecutor = Callable[[], Executor]
 
 
+def _untold(_: str, __: str) -> None:
+    """Tell nobody of a damaged result: whoever decides on it is told."""
+
+
 def _unsaid(_: str) -> None:
     """Say nothing."""
 
@@ -276,7 +280,7 @@ class Bench:
         if not self.unfinished(runs):
             return []
         self.check_pinned()
-        self.store.root.mkdir(parents=True, exist_ok=True)
+        self.store.make()
         for job in self.unfinished(runs):
             if job.id not in self.failed:  # in this command
                 job.call_on()
@@ -329,7 +333,7 @@ class Bench:
             if progress.executed > last[1] and time.monotonic() - last[0] > INDEX_EVERY:
                 from harness.store import refresh  # duckdb, 0.2 s
 
-                refresh(self.store, self.measures(), lambda *_: None)  # whoever decides on what is damaged is told
+                refresh(self.store, self.measures(), _untold)
                 last[:] = time.monotonic(), progress.executed
 
         return watched

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.campaign.machine import driver_gpus
-from harness.execute import Executor, LocalExecutor, Unreachable
+from harness.execute import Executor, LocalExecutor, Refused, Unreachable
 from harness.execute.local import forks, local_slots
 from harness.execute.worker import server, worker
 from harness.record.layout import Store
@@ -27,9 +27,14 @@ def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, a
     Raises:
         Unable: this machine has not what a run wants, or not what the engine needs.
     """
-    store.root.mkdir(parents=True, exist_ok=True)
-    del engine
-    return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+    store.make()
+    made = {"slurm": _slurm, "ray": _ray}
+    if engine == "local":
+        return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+    try:
+        return made[engine](store.engines, resources, shelf)
+    except (Refused, Unreachable) as error:
+        raise Unable(str(error)) from None
 
 
 def reachable(handles_of: Collection[str], store: Store, shelf: Shelf) -> dict[str, Executor]:
@@ -37,10 +42,23 @@ def reachable(handles_of: Collection[str], store: Store, shelf: Shelf) -> dict[s
     found: dict[str, Executor] = {}
     for engine in ("slurm", "ray"):
         if any(name.startswith(engine) for name in handles_of):
-            with suppress(Unable, Unreachable):
+            with suppress(Unable):
                 one = executor(engine, store, shelf, Resources())
                 found[one.name] = one
     return found
+
+
+def _slurm(folder: Path, resources: Resources, shelf: Shelf) -> Executor:
+    from harness.execute.slurm import SlurmExecutor
+
+    allowed = shelf.code_root is not None
+    return SlurmExecutor(folder / "slurm", worker(shelf.code_root), resources, shelf.slurm, setup_allowed=allowed)
+
+
+def _ray(folder: Path, resources: Resources, shelf: Shelf) -> Executor:
+    from harness.execute.ray_jobs import RayExecutor
+
+    return RayExecutor(folder / "ray", worker(shelf.code_root), resources, shelf.ray)
 
 
 def _local(log: Path, resources: Resources, at_once: int | None, code_root: Path | None) -> LocalExecutor:

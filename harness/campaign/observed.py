@@ -262,4 +262,4 @@ def _software(bench: Bench, ids: Sequence[str]) -> dict[str, str]:
     _, rows = query(bench.store, "SELECT DISTINCT software FROM run WHERE list_contains(?, run_id)", [list(ids)])
     found: list[dict[str, str]] = [json.loads(row[0]) for row in rows]
     names = ("torch", "transformers", "trl", "peft")
-    return {name: ", ".join(sorted({said[name] for said in found})) or "no runs" for name in names}
+    return {name: ", ".join(sorted({str(said.get(name, "not said")) for said in found})) or "no runs" for name in names}

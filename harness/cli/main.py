@@ -8,6 +8,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from click.shell_completion import CompletionItem
 from harness import __version__
 from harness.cli.mistakes import told
 from harness.cli.session import Session, output_options
+from harness.publish.terminal import printable
 
 COMMANDS = {
     "test": "Run what a claim needs, decide, and print the verdict card.",
@@ -48,6 +50,9 @@ COMMANDS = {
 
 COMPLETE = "_HARNESS_COMPLETE"
 """The variable that a shell asks for completions with; the script of `harness completion` sets it."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_PARTIAL = re.compile(r"(?<=/)\.(?:index[-.][^/]*|([^/]+)\.[0-9]+-[0-9a-f]{8})$")
+"""A file in the making, which is called like the one that it was to become."""
 OK, USAGE, INTEGRITY, MACHINE, INTERRUPTED = 0, 2, 3, 4, 130
 
 
@@ -120,13 +125,24 @@ def status(arguments: list[str] | None = None) -> int:
 
         if not isinstance(error, Unable):
             raise
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         return MACHINE
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+    except Exception as error:
+        if (said := _unwritable(error)) is None:
             raise
-        click.echo(f"{error.filename}: {error.strerror}. Choose another --store, or make room.", err=True)
+        click.echo(printable(f"{said}. Choose another --store, or make room."), err=True)
         return MACHINE
+
+
+def _unwritable(error: Exception) -> str | None:
+    """Return what an error says of a disk that takes no more, or a place that takes nothing; None of any other."""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        where = _PARTIAL.sub(lambda of: of[1] or "index.duckdb", str(error.filename)) + ": " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}"
+    if type(error).__module__.endswith("duckdb"):  # whose errors have no number
+        said = (os.strerror(number) for number in UNWRITABLE if os.strerror(number) in str(error))
+        return next((f"the index: {why}" for why in said), None)
+    return None
 
 
 def _completed() -> int:
@@ -151,7 +167,7 @@ def _status(arguments: list[str] | None) -> int:
 
         if not isinstance(error, DeclarationError | IntegrityError):
             raise
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         return USAGE if isinstance(error, DeclarationError) else INTEGRITY
 
 

@@ -16,6 +16,7 @@ from harness.plan import own_bases
 from harness.record.atomic import read_json
 from harness.record.exclusion import exclude as exclude_run
 from harness.record.exclusion import excluded
+from harness.record.foreign import reading
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.spec import Cell
@@ -134,14 +135,15 @@ def _jobs(store: Store) -> list[JobDirectory]:
 
 def _listed(job: JobDirectory, reasons: dict[str, str]) -> dict[str, Any]:
     identity = job.spec()["identity"]
-    return {
-        "id": job.id,
-        "cell": _cell(identity["cell"]),
-        "seed": identity["seed"],
-        "base": identity["base_id"],
-        "state": str(job.state()),
-        "excluded": reasons.get(job.id),
-    }
+    with reading(job.path / "spec.json"):
+        return {
+            "id": job.id,
+            "cell": _cell(identity["cell"]),
+            "seed": int(identity["seed"]),
+            "base": str(identity["base_id"]),
+            "state": str(job.state()),
+            "excluded": reasons.get(job.id),
+        }
 
 
 def _cell(recorded: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ from harness.record.layout import Store
 from harness.spec.canonical import digest
 from harness.store.ingest import TABLE, Damaged, ingest
 from harness.store.ledger import LEDGER, ledger, take_ledger
+from harness.store.limits import ROWS, LimitError, limit, limited
 from harness.store.measures import connect, create_views, lock, one_select
 from harness.store.private import building, discard, left_behind, log_of, new_file, sweep
 from harness.store.results import Found, Note, Result, committed, result
@@ -97,20 +98,27 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
     Raises:
         FileNotFoundError: nothing is published yet.
         ValueError: `sql` is not exactly one SELECT.
+        LimitError: it takes more time, memory or rows than a query may.
         duckdb.Error: the query is not valid, or wants more than reading the index.
     """
     if not store.index.is_file():
         raise FileNotFoundError(f"{store.index}: no index yet. `harness db rebuild` makes it from the records.")
     connection = connect(store.index, read_only=True)
     try:
-        lock(connection)
-        result = connection.execute(one_select(connection, sql), list(parameters))
-        return [column[0] for column in result.description or ()], result.fetchall()
+        limit(connection)
+        lock(connection, files=False)
+        with limited(connection):
+            result = connection.execute(one_select(connection, sql), list(parameters))
+            columns, rows = [column[0] for column in result.description or ()], result.fetchmany(ROWS + 1)
+        if len(rows) > ROWS:
+            raise LimitError([f"gives more than {ROWS:,} rows. Ask for less: aggregate, or add LIMIT."])
+        return columns, rows
     finally:
         connection.close()
 
 
 def _built(build: _Build, damaged: Damaged | None, *, anew: bool) -> Published:
+    build.store.make()
     with building(build.store.index) as locked:
         found = {each.job.id: each for each in committed(build.store)}
         published = None if anew else _held(build.store.index, build, found, published=True)
@@ -157,10 +165,10 @@ def _begun(build: _Build, published: frozenset[str] | None, *, locked: bool) -> 
     """Return a private file to build in: a copy of the published index, or one with empty tables and every view."""
     index = build.store.index
     partial = new_file(index, anew=published is None, locked=locked)
-    if published is not None:
-        shutil.copyfile(index, partial)
-        return partial
     try:
+        if published is not None:
+            shutil.copyfile(index, partial)
+            return partial
         with closing(connect(partial, read_only=False)) as connection:
             connection.execute(TABLES)
             connection.execute(LEDGER)

@@ -22,6 +22,9 @@ WEIGHTS = ("adapter_model", "model")
 TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
 """By kind of shard."""
 
+MALFORMED_ROWS = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.ConstraintException)
+"""What DuckDB makes of a value that is no value of its column."""
+
 Damaged = Callable[[str, str], None]
 """Is told the id of a job that is kept out, and why: file, rule and remedy in one line."""
 
@@ -41,6 +44,11 @@ def ingest(connection: duckdb.DuckDBPyConnection, results: Sequence[Result], dam
             half = len(results) // 2
             return ingest(connection, results[:half], damaged) + ingest(connection, results[half:], damaged)
         told = str(error) if isinstance(error, IntegrityError) else unreadable(results[0])
+        if not told and isinstance(error, MALFORMED_ROWS):
+            first = str(error).splitlines()[0][:120]
+            told = (
+                f"{results[0].folder / FACTS}: is not what this version writes ({first}). Restore it, or move it away."
+            )
         if not told:
             raise  # a full disk, say: the database failed, not the result
         damaged(results[0].id, told)
