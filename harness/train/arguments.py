@@ -17,27 +17,35 @@ from trl import GRPOConfig, SFTConfig
 CONFIGS: dict[str, type] = {"grpo": GRPOConfig, "sft": SFTConfig}
 
 
-def trainer_arguments(algorithm: str, fields: dict[str, Any], seed: int, folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return TRL's arguments object and the record of where each of its fields came from."""
+BESIDE = ("output_dir", "report_to", "run_name")
+"""Fields that are in no record of a result: where a run writes, and what watches it."""
+
+
+def trainer_arguments(
+    algorithm: str, fields: dict[str, Any], seed: int, folder: Path, reporting: dict[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """Return TRL's arguments object and the record of where each of its fields came from.
+
+    `reporting` are the fields of the trackers that watch the run.
+    """
     config_type = CONFIGS[algorithm]
     ours: dict[str, Any] = {
         "output_dir": str(folder),
         "seed": seed,
-        "report_to": "none",
         "logging_strategy": "steps",
         "logging_steps": 1,
         "save_strategy": "no",
         "disable_tqdm": True,
     }
-    arguments = config_type(**fields, **ours)
+    arguments = config_type(**fields, **ours, **(reporting or {"report_to": "none"}))
     known = {f.name for f in dataclasses.fields(config_type) if f.init}
     record = {
         "config": config_type.__name__,
         "trl": trl.__version__,
         "declared": fields,
-        "set_by_harness": {name: value for name, value in ours.items() if name != "output_dir"},
+        "set_by_harness": {name: value for name, value in ours.items() if name not in BESIDE},
         "library_defaults": {
-            name: _plain(getattr(arguments, name)) for name in sorted(known - set(fields) - set(ours))
+            name: _plain(getattr(arguments, name)) for name in sorted(known - {*fields, *ours, *BESIDE})
         },
     }
     return arguments, record

@@ -31,6 +31,7 @@ from harness.train.load import Loaded, load_found, load_made
 from harness.train.progress import Heartbeat, StepLog
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
+from harness.train.tracking import reporting
 from harness.train.updates import Start, norm_beside, start, updates
 
 NO_UPDATE = 1e-5
@@ -128,7 +129,8 @@ def train_run(
     looks = _Looks(identity, cell.adapter, base, tokenizer, parts, exam)
     log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, exam, code_root)
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
-    arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch)
+    watched = reporting(scratch.parent)
+    arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], scratch, watched)
     common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch]}
     began = time.process_time()
     with by_declaration(cell.adapter), seeded_engine(identity["seed"]):
