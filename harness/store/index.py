@@ -24,6 +24,7 @@ from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.shards import KINDS
 from harness.spec.canonical import digest
+from harness.store.adopted_runs import ADOPTED, take_adopted_runs
 from harness.store.ledger import LEDGER, take_ledger
 from harness.store.measures import connect, create_views, lock, one_select
 from harness.store.schema import TABLES
@@ -103,11 +104,13 @@ def _build(store: Store, measures: Sequence[Path], start: Path | None, damaged: 
         if start is None:
             connection.execute(TABLES)
             connection.execute(LEDGER)
+            connection.execute(ADOPTED)
         present = {row[0] for row in connection.execute("SELECT DISTINCT run_id FROM ingested").fetchall()}
         new = [job for job in _jobs(store) if job.id not in present]
         for job in new:
             _ingest(connection, job, damaged)
         take_ledger(connection, store)
+        take_adopted_runs(connection, store, damaged)
         if start is None:
             connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
             lock(connection)
@@ -239,7 +242,7 @@ def _shas(job: JobDirectory) -> dict[str, str]:
 
 
 def _fingerprint(measures: Sequence[Path]) -> str:
-    return digest([TABLES, LEDGER, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
+    return digest([TABLES, LEDGER, ADOPTED, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
 
 
 def _sweep(store: Store) -> None:
