@@ -1,10 +1,10 @@
 """Writes what TRL leaves behind: `python trl_output.py FOLDER` trains tiny models for seconds and saves as users do.
 
-    sft/     LoRA: the final adapter, checkpoints 2 and 4, metrics with an accuracy, the state of the trainer
-    grpo/    LoRA by GRPO: checkpoints 2 and 3 alone
-    dora/    as sft, with DoRA, whose update is known beside its base only
-    full/    a whole model, tuned
-    base/    the model that all of them start from
+sft/     LoRA: the final adapter, checkpoints 2 and 4, metrics with an accuracy, the state of the trainer
+grpo/    LoRA by GRPO: checkpoints 2 and 3 alone
+dora/    as sft, with DoRA, whose update is known beside its base only
+full/    a whole model, tuned
+base/    the model that all of them start from
 """
 
 import sys
@@ -18,7 +18,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 WORDS = {word: i for i, word in enumerate(["<pad>", "<eos>", *"0123456789+= "])}
-TRAINED = {"logging_steps": 1, "save_steps": 2, "report_to": "none", "use_cpu": True, "bf16": False, "disable_tqdm": True}
+TRAINED = {
+    "logging_steps": 1,
+    "save_steps": 2,
+    "report_to": "none",
+    "use_cpu": True,
+    "bf16": False,
+    "disable_tqdm": True,
+}
 ITEMS = [f"{i}+{i}=" for i in range(16)]
 
 

@@ -56,15 +56,15 @@ def _found(session: Session, target: str) -> tuple[Path, tuple[str, str | None],
     here = session.directory / target
     if here.exists():
         return here, (here.resolve().name, None), None
-    asked = HUB_ID.fullmatch(target)
+    asked = None if ".." in target or target.startswith(".") else HUB_ID.fullmatch(target)
     mistyped = asked is not None and asked["revision"] is None and here.parent.is_dir()
-    if asked is None or mistyped or ".." in target or target.startswith((".", "/")):
+    if asked is None or mistyped:
         hub = f", or {target}@main for a model on the Hub" if mistyped else ""
         raise click.ClickException(f"{target}: no such folder. Name one that exists{hub}.")
     repo, revision = asked["repo"], asked["revision"] or "main"
     absent = "no such folder here, "
-    commit = commit_of(repo, revision, f"{absent}and ")
-    folder = snapshot(repo, commit or revision, online=commit is not None, kept=FILES, otherwise=absent)
+    online = commit_of(repo, revision, f"{absent}and ") is not None
+    folder = snapshot(repo, revision, online=online, kept=FILES, otherwise=absent)  # called by its commit
     if not (folder / CONFIG).exists():
         rule = f"no {CONFIG}, so no adapter, and of the Hub only adapters are adopted"
         raise click.ClickException(f"{target}: {rule}. `harness spectra {target}` measures it.")

@@ -137,6 +137,8 @@ def import_(
     table = session.directory / target
     if not table.is_file() and table.suffix not in TABLES:
         return _adopt(session, target, hypothesis, name, against)
+    if hypothesis is None and table.suffix not in TABLES:
+        raise click.ClickException(f"{target}: neither a folder nor a table ({', '.join(TABLES)}). Name the folder.")
     if hypothesis is None:
         raise click.UsageError("Missing option '--hypothesis': a table bears on a claim.")
     if against is not None:
