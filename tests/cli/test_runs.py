@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,7 +91,11 @@ def test_a_protocol_with_a_tracker_says_so_beside_each_run_and_in_show(
 ) -> None:
     field = "max_completion_length: 5"
     made.declare("runs/bench.yaml", made.protocol_text.replace(field, f"{field}, report_to: [tensorboard, mlflow]"))
-    acting(lambda path, _: made.finish(path, 0.5))
+
+    def act(path: Path, _: int) -> None:
+        made.finish(path, 0.5)
+
+    acting(act)
     assert harness("run", "live").code == 0
     assert {path.name for path in made.store.runs.glob("*/trackers.json")} == {"trackers.json"}
     said = [json.loads((path / "trackers.json").read_text()) for path in made.store.runs.iterdir()]

@@ -97,29 +97,36 @@ def test_what_is_no_number_is_kept_as_unknown_and_counted(folder: Path) -> None:
 
 
 def test_of_two_entries_of_one_update_the_later_counts(folder: Path) -> None:
-    again = {"step": 2, "loss": 7.0}
-    found = state(folder, lambda said: said["log_history"].append(again))
+    def resume(said: Any) -> None:
+        said["log_history"].append({"step": 2, "loss": 7.0})
+
+    found = state(folder, resume)
     assert [row["loss"] for row in found.steps if row["step"] == 2] == [7.0]
     assert sum(row["name"] == "loss" and row["step"] == 2 for row in found.logged) == 2
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda said: said.update(log_history={}),
-        lambda said: said["log_history"].append({"loss": 1.0}),
-        lambda said: said["log_history"].append({"step": -1, "loss": 1.0}),
-        lambda said: said["log_history"].append({"step": 2**40, "loss": 1.0}),
-        lambda said: said["log_history"].append({"step": True, "loss": 1.0}),
-        lambda said: said["log_history"].append("step"),
-    ],
-)
-def test_a_log_that_is_none_is_a_line(change: Any, folder: Path) -> None:
-    with pytest.raises(DeclarationError, match=r"trainer_state\.json: .*log_history.*Restore"):
-        state(folder, change)
+@pytest.mark.parametrize("step", [None, -1, 2**40, True, 1.5, "1"])
+def test_an_entry_of_no_update_is_a_line(step: Any, folder: Path) -> None:
+    def spoil(said: Any) -> None:
+        said["log_history"].append({"step": step, "loss": 1.0})
+
+    with pytest.raises(DeclarationError, match=r"trainer_state\.json: step .* in log_history .*Restore"):
+        state(folder, spoil)
+
+
+@pytest.mark.parametrize("history", [{}, "step", 7, ["step"], [{}]])
+def test_a_log_that_is_none_is_a_line(history: Any, folder: Path) -> None:
+    def spoil(said: Any) -> None:
+        said["log_history"] = history
+
+    with pytest.raises(DeclarationError, match=r"trainer_state\.json: .*log_history .*Restore"):
+        state(folder, spoil)
 
 
 def test_names_of_a_stranger_are_printable_and_short(folder: Path) -> None:
-    found = state(folder, lambda said: said["log_history"][0].update({"\x1b[31m" + "x" * 500: 1.0}))
+    def paint(said: Any) -> None:
+        said["log_history"][0]["\x1b[31m" + "x" * 500] = 1.0
+
+    found = state(folder, paint)
     (name,) = [row["name"] for row in found.logged if "x" * 100 in row["name"]]
     assert name.isprintable() and len(name) == 200

@@ -54,7 +54,10 @@ def test_no_pickle_is_opened(folder: Path) -> None:
 
 
 def write(name: str, text: str) -> Spoil:
-    return lambda folder: (folder / name).write_text(text) and None
+    def spoil(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return spoil
 
 
 def only_pickles(name: str) -> Spoil:

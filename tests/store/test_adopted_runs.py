@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 import pytest
 
+from harness.record.adopted import parquet_rows
 from harness.record.adopted_runs import AdoptedRun, adopt_run
 from harness.record.atomic import IntegrityError
 from harness.record.layout import Store
@@ -41,7 +41,7 @@ def test_steps_spectra_and_facts_are_found(made: "Made", trl_output: Path) -> No
     assert rows(made.store, "SELECT run_id, algorithm, method, rank, updates, accuracy_stated FROM adopted_run") == [
         ("theirs", None, "lora", 4, 3, None)
     ]
-    steps = pq.read_table(run.path / "steps.parquet").to_pylist()
+    steps = parquet_rows(run.path / "steps.parquet")
     assert rows(made.store, "SELECT step, loss, reward, completion_length FROM adopted_step ORDER BY step") == [
         (row["step"], row["loss"], row["reward"], row["completion_length"]) for row in steps
     ]
