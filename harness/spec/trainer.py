@@ -14,13 +14,15 @@ from typing import Any
 
 from harness.spec.messages import nearest, unknown
 from harness.spec.problem import Problem, items, mapping, shown
+from harness.spec.trackers import REPORT_TO, tracker_rule
 
 TRAINERS = {"grpo": "GRPOConfig", "sft": "SFTConfig"}
 OWNED = {
     "output_dir": "runs write into their own attempt directory",
     "seed": "seeds are derived from the protocol",
     "data_seed": "seeds are derived from the protocol",
-    "report_to": "metrics are kept in the run's record",
+    "run_name": "trackers show a run by its id",
+    "project": "trackers take their settings from the environment",
     "logging_strategy": "every step is recorded",
     "logging_steps": "every step is recorded",
     "save_strategy": "a run of this length starts again instead of resuming",
@@ -66,6 +68,7 @@ WIDER: dict[str, tuple[type, ...]] = {
     "max_completion_length": (int, type(None)),
     "max_length": (int, type(None)),
     "pad_to_multiple_of": (str, int),
+    "report_to": (str, list),
     "save_steps": (int, float),
     "warmup_steps": (int, float),
 }
@@ -132,6 +135,8 @@ def _rule(key: str, name: str, value: Any) -> str | None:
     if types and type(value) not in types:
         wanted = " or ".join(_WORDS[kind] for kind in types if not (kind is int and float in types))
         return f"{shown(value)} is not what trl.{trainer} takes here: {wanted}. Write that."
+    if name == REPORT_TO:
+        return tracker_rule(value)
     if name in POSITIVE and not value > 0:
         return f"{shown(value)} is out of range: it must be greater than 0. Change it."
     if name in SMALLEST and value < SMALLEST[name]:

@@ -35,6 +35,7 @@ from harness.train.progress import Heartbeat, StepLog
 from harness.train.ranks import count, first, gathered
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.spectra import update_norm, update_rows
+from harness.train.tracking import reporting
 from harness.train.updates import Start, norm_beside, start, updates
 
 NO_UPDATE = 1e-5
@@ -163,7 +164,10 @@ def train_run(
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
     so_far = _SoFar(log, watch, reward, checkpoints.kept())
     keeper = Keeper(so_far.as_json)
-    arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], checkpoints, count())
+    watched = reporting(checkpoints.folder.parent)
+    arguments, record = trainer_arguments(
+        cell.algorithm, identity["trainer"], identity["seed"], checkpoints, count(), watched
+    )
     common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch, keeper]}
     began = time.process_time()
     with by_declaration(cell.adapter), seeded_engine(identity["seed"]):
