@@ -68,7 +68,7 @@ class _Build:
     def fingerprint(self) -> str:
         """What an index is made with; another makes it anew."""
         files = sorted((path.stem, path.read_text(encoding="utf-8")) for path in self.measures)
-        return digest([TABLES, LEDGER, files])
+        return digest([TABLES, LEDGER, ADOPTED, files])
 
 
 def refresh(store: Store, measures: Sequence[Path], damaged: Damaged | None = None) -> Published:
