@@ -32,6 +32,8 @@ class Session:
     json: bool = False
     typed: tuple[str, ...] = ()
     """The words of the command line."""
+    said: set[str] = field(default_factory=set[str])
+    """What is said once at most."""
     allow_code: bool = False
     """Whether code of the project that a declaration names may be run."""
 
@@ -100,6 +102,13 @@ def _json(value: Any) -> str:
     except ValueError:
         plain = json.loads(json.dumps(value), parse_constant=str)
         return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+    def note_once(self, text: str) -> None:
+        """Say something beside the result, unless this command has said it already."""
+        if text not in self.said:
+            self.said.add(text)
+            self.note(text)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
