@@ -103,7 +103,6 @@ def _json(value: Any) -> str:
         plain = json.loads(json.dumps(value), parse_constant=str)
         return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
 
-
     def note_once(self, text: str) -> None:
         """Say something beside the result, unless this command has said it already."""
         if text not in self.said:
@@ -181,8 +180,9 @@ def engine_option(function: F) -> F:
     def chosen(ctx: click.Context, _: click.Parameter, value: str | None) -> str:
         return value or ctx.ensure_object(Session).shelf.settings.get("executor", "local")
 
-    text = "Where runs run (default: the project's setting, else local)."
+    text = "Where runs run: local, slurm or ray (default: the project's setting, else local)."
     kind = click.Choice(["local", "slurm", "ray"])
-    return click.option("--executor", "engine", type=kind, callback=chosen, envvar="HARNESS_EXECUTOR", help=text)(
-        function
+    named = click.option(
+        "--executor", "engine", type=kind, metavar="NAME", callback=chosen, envvar="HARNESS_EXECUTOR", help=text
     )
+    return named(function)

@@ -45,6 +45,11 @@ NOT_RUN = {
     "harness db query 'SELECT run_id, step, reward FROM adopted_step'": f"{THEIRS} asks",
     "harness db query 'SELECT run_id, module, stable_rank FROM adopted_spectrum'": f"{THEIRS} asks",
     "harness spectra qwen-grpo": f"{THEIRS} measures",
+    "harness run rank-collapse --detach": "takes 60 runs; tests/cli/test_jobs.py leaves a command at work",
+    "harness run rank-collapse --executor slurm --detach": "needs a SLURM; tests/execute/slurm has one",
+    "harness logs RUN": "stands for a run of the reader's; tests/cli/test_jobs.py shows logs",
+    "harness logs RUN -f": "stands for a run of the reader's; tests/cli/test_jobs.py follows a log",
+    "harness cancel RUN": "stands for a run of the reader's; tests/cli/test_jobs.py calls runs off",
 }
 """Commands that are shown and not executed, each with its reason. `harness test` of rank collapse without rivals takes
 60 runs, minutes also at protocol smoke."""
