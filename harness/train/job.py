@@ -63,9 +63,10 @@ def train(attempt: Attempt, code_root: Path | None = None) -> int:
     except Stopped as stopped:
         end = Exit(Reason.PREEMPTED, str(stopped))
     except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
         shutil.rmtree(attempt.stage, ignore_errors=True)  # room on a full disk for what is said below
+        with suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
         end = Exit(_reason(error), f"{type(error).__name__}: {error}")
     if first() or end.reason not in (Reason.OK, Reason.PREEMPTED):
         with suppress(OSError):
