@@ -3,7 +3,7 @@
     attempts/0001/   mkdir decides who has it; holds
         claim.json      who claimed it: host, machine, process, engine, devices
         lock            held for life by the supervisor and its trainer
-        beat            touched by the supervisor: its age, by the file server's clock, is the age of the last sign
+        beat            written by the supervisor: its age, by the file server's clock, is the age of the last sign
         progress.json   what the trainer says: phase, step, reward
         log.txt         what supervisor and trainer print
         outcome.json    how the trainer ended, as it said itself
@@ -28,6 +28,8 @@ from typing import Any
 from harness.record.atomic import read_json, sha256, sync, write_json
 from harness.record.clock import file_time, machine
 from harness.record.ending import Exit, Reason
+from harness.record.scrubbed import scrub
+from harness.spec.secrets import without_secrets
 
 STALE = 300.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead (NFS caches up to 60)."""
@@ -73,8 +75,12 @@ class Attempt:
         return newest(self.job / "attempts") == self.number
 
     def beat(self) -> None:
-        """Give a sign of life."""
-        (self.path / "beat").touch()
+        """Give a sign of life: a byte, because some file servers take the time of a touch from the host's clock."""
+        file = os.open(self.path / "beat", os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.write(file, b".")
+        finally:
+            os.close(file)
 
     def tell(self, said: Mapping[str, Any]) -> None:
         """Say where the work is."""
@@ -98,8 +104,9 @@ class Attempt:
         return True
 
     def exit(self, reason: Reason, message: str = "", checkpoint: int | None = None) -> None:
-        """Say how the attempt ended, and let go of the claim."""
-        write_json(self.path / "exit.json", Exit(reason, message, checkpoint).as_json())
+        """Say how the attempt ended, and let go of the claim; secrets are taken out of what is said, and of the log."""
+        scrub(self.path / "log.txt")
+        write_json(self.path / "exit.json", Exit(reason, without_secrets(message), checkpoint).as_json())
         if self.lock >= 0:
             os.close(self.lock)
 

@@ -36,6 +36,8 @@ THREADS = threads(1)
 
 DRIVER = "HARNESS_DRIVER"
 """The variable that tells a worker which command started it."""
+SUPERVISOR = "HARNESS_SUPERVISOR"
+"""The variable that tells a trainer whose it is, however many launchers are in between."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -44,6 +46,14 @@ def die_with_parent(parent: int) -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before the request took effect
             os._exit(1)
+
+
+def descends_from(ancestor: int) -> bool:
+    """Return whether `ancestor` is this process's parent, or the parent's, and so on; yes where nobody knows."""
+    pid = os.getpid()
+    while sys.platform == "linux" and pid not in (0, ancestor):
+        pid = _stat(pid).parent
+    return pid != 0
 
 
 def driver() -> str:

@@ -119,7 +119,7 @@ def _registration(path: Path, predecessor: Registration | None) -> Registration:
 
 
 def _now(store: Store) -> float:
-    store.root.mkdir(parents=True, exist_ok=True)
+    store.make()
     return file_time(store.root)
 
 

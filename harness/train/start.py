@@ -14,7 +14,7 @@ from math import ceil
 from pathlib import Path
 
 from harness.record.job import Attempt
-from harness.record.process import die_with_parent, go_first, threads
+from harness.record.process import SUPERVISOR, die_with_parent, go_first, threads
 from harness.spec.resources import Resources
 from harness.train.supervise import FAILED, HEEDED, Start
 
@@ -77,7 +77,7 @@ def launched(command: Sequence[str], resources: Resources) -> list[str]:
 
 def _environment(resources: Resources) -> dict[str, str]:
     """Return a trainer's environment; several processes without a device see none, or each would want one."""
-    said = {**os.environ, **threads(resources.threads), "PYTHONSAFEPATH": "1"}
+    said = {**os.environ, **threads(resources.threads), "PYTHONSAFEPATH": "1", SUPERVISOR: str(os.getpid())}
     if resources.launcher == "python":
         return said
     seen = {} if resources.gpus else {"CUDA_VISIBLE_DEVICES": ""}

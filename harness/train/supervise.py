@@ -198,6 +198,10 @@ class Supervision:
         if self._resources.resume == "never" or self.job.manifest() is not None:
             shutil.rmtree(self.attempt.scratch, ignore_errors=True)
         newest = self.job.checkpoint()
+        if self.attempt.newest:
+            for folder in self.job.path.glob("attempts/*/trainer/checkpoint-*"):
+                if newest is None or folder != newest[1]:  # older, or half written: nobody goes on from there
+                    shutil.rmtree(folder, ignore_errors=True)
         try:
             self.attempt.exit(end.reason, end.message, newest[0] if newest else None)
         except OSError as error:

@@ -50,7 +50,7 @@ def test_runs_that_share_devices_are_spread_over_them_first() -> None:
 def test_too_few_is_told_with_the_remedy(resources: Resources, devices: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message) as told:
         local_slots(resources, devices)
-    assert str(told.value).endswith("Lower it, or name another engine.")
+    assert str(told.value).endswith("Lower it in the protocol, or name another --executor.")
 
 
 def test_who_names_a_number_gets_it() -> None:

@@ -85,7 +85,8 @@ def test_an_attempts_age_is_judged_by_the_file_servers_clock(
     job.create({"id": "some-run", "identity": {}})
     attempt = job.claim({})
     assert attempt is not None
-    os.utime(attempt.path / "claim.json", (time.time() - silent,) * 2)
+    then = time.time() - silent
+    os.utime(attempt.path / "claim.json", (then, then))
     look = (
         "from harness.record import attempt, clock\nfrom harness.record.job import JobDirectory\n"
         "attempt.machine = lambda: 'another-host another-boot'\njob = JobDirectory(store / 'some-run')\n"

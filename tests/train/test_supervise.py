@@ -461,6 +461,61 @@ def test_a_killed_supervisor_takes_its_trainer_with_it_and_only_then_is_the_clai
     assert bench.run("done()", job) == OK
 
 
+def test_a_trainer_whose_supervisor_is_gone_before_it_looks_does_not_begin(tmp_path: Path) -> None:
+    job = JobDirectory(tmp_path / "some-run")
+    job.create({"id": "some-run", "identity": {"seed": 1}})
+    attempt = job.claim({})
+    assert attempt is not None
+    (gone := subprocess.Popen(["true"])).wait()
+    environment = {**os.environ, "HARNESS_SUPERVISOR": str(gone.pid), "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-m", "harness.train", "--trainer", str(attempt.path)]
+    assert subprocess.run(command, env=environment, check=False).returncode == 1
+    assert {path.name for path in attempt.path.iterdir()} == {"claim.json", "lock"}
+
+
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
+SUPERVISE = """
+import os, select, sys, time
+del os.environ["LD_PRELOAD"]  # of the trainer, whose clock nobody asks
+time.sleep = lambda seconds: select.select([], [], [], seconds)  # which under libfaketime is no valid argument
+from pathlib import Path
+from harness.train.start import fresh
+from harness.train.supervise import supervise
+sys.exit(supervise(Path(sys.argv[1]), fresh(lambda attempt: [sys.executable, "-c", sys.argv[2], str(attempt.path)])))
+"""
+
+
+def skewed(job: JobDirectory, script: str, clock: str) -> "subprocess.Popen[bytes]":
+    """Start a supervisor on a host whose clock is off, the file server's being right."""
+    faked = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": clock, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    faked |= {"NO_FAKE_STAT": "1"}  # files are dated by the file server
+    environment = {**os.environ, **faked, "PYTHONPATH": ":".join(sys.path)}
+    return subprocess.Popen([sys.executable, "-c", SUPERVISE, str(job.path), PRELUDE + script], env=environment)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed (apt-get install faketime)")
+@pytest.mark.parametrize("clocks", [("+1h", "-1h"), ("-1h", "+1h")])
+def test_hosts_whose_clocks_are_hours_apart_keep_to_one_claim(bench: Bench, clocks: tuple[str, str]) -> None:
+    job = bench.job(resources=Resources(minutes=30))
+    first = skewed(job, ON_GO + "done()", clocks[0])
+    attempt = begun(job)
+    elsewhere(attempt)
+    wait(lambda: (attempt / "beat").stat().st_mtime > time.time() - 60)  # its next sign of life
+    assert skewed(job, "done()", clocks[1]).wait(PATIENCE) == LOST_CLAIM  # it sees a fresh sign of life
+    assert job.state() is State.RUNNING
+    (attempt / "go").touch()
+    assert first.wait(PATIENCE) == OK
+    assert [path.name for path in job.attempts()] == ["0001"]
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed (apt-get install faketime)")
+def test_a_time_limit_is_no_matter_of_a_hosts_clock(bench: Bench) -> None:
+    job = bench.job(resources=Resources(minutes=0.03))
+    assert skewed(job, STAY, "+1h").wait(PATIENCE) == STOPPED
+    assert ended(job).reason is Reason.TIMEOUT
+    assert json.loads((job.attempts()[0] / "timing.json").read_text())["wall_seconds"] > 1.8
+
+
 def test_what_a_trainer_leaves_behind_is_killed(bench: Bench) -> None:
     job = bench.job()
     # one in the trainer's group, one in a session of its own, whose parent is gone before it
@@ -486,6 +541,7 @@ def test_the_newest_whole_checkpoint_of_all_attempts_is_gone_on_from(bench: Benc
     found = job.checkpoint()
     assert found is not None
     assert (found[0], found[1].parents[1].name) == (max(whole), "0001")
+    assert list(job.path.glob("attempts/*/trainer/checkpoint-*")) == [found[1]]  # nobody goes on from the others
     assert bench.run("over(Reason.USER_ERROR, 'no', 1)", job) == FAILED
     assert ended(job).checkpoint == max(whole)
     assert bench.run("done()", job) == OK
@@ -534,7 +590,9 @@ def test_a_result_that_cannot_be_committed_for_want_of_room_is_told(small: Path)
         "    try:\n        while True: file.write(bytes(4096))\n    except OSError: pass\n"
     )
     assert bench.run(fill, job) == FAILED
-    assert ended(job) == Exit(Reason.USER_ERROR, "OSError: [Errno 28] No space left on device")
+    assert ended(job) == Exit(
+        Reason.USER_ERROR, f"OSError: [Errno 28] No space left on device: '{job.path}/.stage-0001/manifest.json'"
+    )
     is_clean(job)
     assert job.manifest() is None
     assert bench.run("done()", job) == OK
