@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
+from harness.record.clock import file_time
 from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.spec import DeclarationError
@@ -37,7 +37,7 @@ class AdoptedTable:
     """SHA-256 of the rows in whatever order: the same results under another name are not new."""
     rows: int
     adopted_at: float
-    """When these results were first adopted under any name, seconds since the epoch."""
+    """When these results were first adopted under any name, seconds since the epoch by the file server's clock."""
     file: Path
 
     def rows_read(self) -> list[Row]:
@@ -104,7 +104,7 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
             error.filename = error.filename or str(store.adopted / name)
             raise
         digest = sha256(stage / "table.parquet")
-        content, now = _content(rows), time.time()
+        content, now = _content(rows), file_time(stage)
         about = {"source": source, "sha256": digest, "content": content, "rows": len(rows), "adopted_at": now}
         write_json(stage / "manifest.json", about)
         create_json(first_adoption(store, content), {"adopted_at": now})  # unless the same rows came before

@@ -8,12 +8,12 @@ all its other fields, the seal of its predecessor among them, so that an edit, a
 signature: a chain that was rewritten from some file to its end, or cut short at its end, looks whole.
 """
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sync
+from harness.record.clock import file_time
 from harness.record.layout import Store
 from harness.spec import DeclarationError
 from harness.spec.canonical import digest
@@ -30,7 +30,7 @@ class Registration:
     hash: str
     """SHA-256 over declaration, protocol and evaluation set."""
     registered_at: float
-    """Seconds since the epoch."""
+    """Seconds since the epoch by the file server's clock, which also stamps the runs."""
     number: int
     """From 1; above 1 it is an amendment."""
     block: str
@@ -49,7 +49,7 @@ def register(
     """Register a declaration unless this hypothesis has one under this protocol; return the one in force."""
     existing = registered(store, hypothesis, protocol)
     if existing is None:
-        said = (hypothesis, protocol, hash, time.time(), 1, block, None)
+        said = (hypothesis, protocol, hash, _now(store), 1, block, None)
         _create(store, dict(zip(_FIELDS, said, strict=True)), content, None)  # a racing command may be first
         existing = registered(store, hypothesis, protocol)
     assert existing is not None
@@ -65,7 +65,7 @@ def amend(
         DeclarationError: another command amended it meanwhile, to something else.
     """
     hypothesis, protocol, number = predecessor.hypothesis, predecessor.protocol, predecessor.number + 1
-    said = (hypothesis, protocol, hash, time.time(), number, block, reason)
+    said = (hypothesis, protocol, hash, _now(store), number, block, reason)
     _create(store, dict(zip(_FIELDS, said, strict=True)), content, predecessor.seal)
     amended = history(store, hypothesis, protocol)[number - 1]
     if amended.hash != hash:
@@ -95,7 +95,6 @@ def history(store: Store, hypothesis: str, protocol: str) -> tuple[Registration,
 
 
 def _create(store: Store, said: dict[str, Any], content: dict[str, Any], previous: str | None) -> None:
-    store.make()
     record = {**said, "previous": previous, **content}
     path = store.registrations / said["protocol"] / said["hypothesis"] / _name(said["number"])
     create_json(path, {**record, "seal": digest(record)})
@@ -117,6 +116,11 @@ def _registration(path: Path, predecessor: Registration | None) -> Registration:
     except (KeyError, TypeError, ValueError) as error:  # no JSON, no record, or a number that JSON has no form for
         rule = f"is damaged ({type(error).__name__})"
     raise IntegrityError(f"{path}: {rule}. Restore it from a copy: what was registered cannot be made again.")
+
+
+def _now(store: Store) -> float:
+    store.make()
+    return file_time(store.root)
 
 
 def _name(number: int) -> str:

@@ -27,8 +27,9 @@ class Resources(Declared):
     launcher: Literal["python", "accelerate"] = "python"
     """`accelerate` starts one process a device (a core where there is no device), which share each update's batch."""
     resume: Literal["never", "allowed"] = "never"
-    """Whether a stopped run goes on from its last checkpoint. A run that does is another sample of its cell: the
-    trainer generates the rest of a buffered batch anew. Short runs begin again."""
+    """Whether a stopped run goes on from its last checkpoint; others begin again, which for short runs is cheaper. On a
+    CPU a run that goes on comes to the bits of one that was never stopped, unless it was asked to stop in the middle of
+    a generation, the rest of which the trainer then generates anew: another sample of its cell."""
     checkpoint_every: Annotated[int, Field(ge=1)] | None = None
     """Updates between checkpoints, where runs may resume."""
     grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness.record.process import THREADS, die_with_parent
+from harness.record.process import SUPERVISOR, THREADS, descends_from, die_with_parent
 
 USAGE = (
     "usage: python -m harness.train [--code PROJECT] JOB_DIR... | [--code PROJECT] --serve | "
@@ -50,6 +50,8 @@ def _serve(code_root: Path | None) -> int:
 
 def _train(attempt: Path, code_root: Path | None) -> int:
     die_with_parent(os.getppid())
+    if not descends_from(int(os.environ.get(SUPERVISOR, os.getppid()))):
+        return 1  # its launcher was killed before it could ask to die with it
     from harness.record.job import Attempt
     from harness.train.job import train
 

@@ -9,6 +9,7 @@ import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import peft
+import torch
 import trl
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from trl import GRPOConfig, SFTConfig
@@ -45,6 +46,8 @@ def trainer_arguments(
         **checkpoints.fields(_cycle(fields)),
     }
     shared = _shared(fields, processes)
+    if shared and not torch.cuda.is_available():
+        shared["use_cpu"] = True  # or each process trains by itself: only so does accelerate connect them without GPUs
     arguments = config_type(**{**fields, **shared}, **ours, **(reporting or {"report_to": "none"}))
     known = {f.name for f in dataclasses.fields(config_type) if f.init}
     record = {
@@ -53,7 +56,7 @@ def trainer_arguments(
         "declared": fields,
         "set_by_harness": {name: value for name, value in (ours | shared).items() if name not in BESIDE},
         "library_defaults": {
-            name: _plain(getattr(arguments, name)) for name in sorted(known - {*fields, *ours, *BESIDE})
+            name: _plain(getattr(arguments, name)) for name in sorted(known - {*fields, *ours, *shared, *BESIDE})
         },
     }
     return arguments, record

@@ -1,9 +1,14 @@
 """Checkpoints of a run that may resume: whole or not there, with what our own record needs beside the trainer's state.
 
 The trainer takes the folder with the highest number for the newest checkpoint even if it was half written when its
-process died, so each gets a COMPLETE marker last, and only marked ones are gone on from. A run that resumed is another
-sample of its cell, not the same run: TRL drops the completions that it had generated ahead, and generates them anew.
-What was resumed is kept in the result (`resumed_at`).
+process died, so each gets a COMPLETE marker last, and only marked ones are gone on from. Where a run resumed is kept in
+its result (`resumed_at`).
+
+Measured on the CPU: a run that goes on from a checkpoint that was due comes to the bits of one that was never stopped
+(weights, steps, spectra and scores), for GRPO and SFT, with several updates a generation or one, and for the adapters
+of tests/train/test_resume.py. PEFT cannot load AdaLoRA's pruned ranks: its runs begin again. A run that stopped as
+asked in the middle of a generation is another sample of its cell: TRL drops the completions that it has left, and
+generates others.
 """
 
 import json
@@ -19,7 +24,7 @@ from transformers import TrainerCallback
 from harness.record.atomic import sync, write_json
 from harness.record.attempt import COMPLETE
 from harness.record.job import Attempt, JobDirectory
-from harness.train.ranks import first, meet
+from harness.train.ranks import first, gathered, meet
 
 KEPT = "harness.json"
 """Our own state in a checkpoint."""
@@ -43,9 +48,13 @@ class Checkpoints:
 
     @staticmethod
     def of(job: JobDirectory, attempt: Attempt) -> "Checkpoints":
-        """Return those of an attempt: none where its job may not resume."""
+        """Return those of an attempt: none where its job may not resume, or cannot."""
         resources = job.resources()
         if resources.resume == "never":
+            return Checkpoints(attempt.scratch)
+        adapter = job.spec()["identity"]["cell"]["adapter"]
+        if "adalora" in (adapter["method"], str(adapter.get("type")).lower()):
+            print("no checkpoints: PEFT cannot load AdaLoRA's pruned ranks, so a stopped run begins again", flush=True)
             return Checkpoints(attempt.scratch)
         found = job.checkpoint()
         return Checkpoints(attempt.scratch, resources.checkpoint_every, found[1] if found else None)
@@ -66,29 +75,37 @@ class Keeper(TrainerCallback):
 
     def __init__(self, state: Callable[[], Mapping[str, Any]]):
         self._state = state
+        self._listens = False
         self.asked = False
         """Whether the run was asked to stop."""
 
     def listen(self) -> None:
         """Take SIGTERM for the wish to stop after the update under way."""
         signal.signal(signal.SIGTERM, self._ask)
+        self._listens = True
 
     def _ask(self, *_: object) -> None:
         self.asked = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Save and stop where that is wanted, unless this was the last update."""
+        """Save and stop where that is wanted, unless this was the last update.
+
+        Several processes stop after the same update, though the wish may reach them in different ones.
+        """
+        if self._listens:
+            self.asked = any(gathered(self.asked))
         if self.asked and state.global_step < state.max_steps:
             control.should_save = control.should_training_stop = True
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Mark the checkpoint as whole, once every process has written its part."""
+        kept = dict(self._state())  # which every process has a part of
         meet()
         if not first():
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        write_json(folder / KEPT, dict(self._state()))
+        write_json(folder / KEPT, kept)
         for file in folder.iterdir():
             sync(file)
         (folder / COMPLETE).touch()

@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from harness import __version__
-from harness.record.atomic import write_json
+from harness.record.atomic import create_json, write_json
 from harness.record.data import kept_rows
 from harness.record.ending import Exit, Reason
 from harness.record.job import Attempt, JobDirectory
@@ -32,7 +32,7 @@ from harness.train.code import permitted_task, recorded_code
 from harness.train.evaluate import accuracy, evaluate, sampled_accuracy
 from harness.train.found import score_found
 from harness.train.progress import Heartbeat
-from harness.train.ranks import first
+from harness.train.ranks import first, lost
 from harness.train.run import train_run
 from harness.train.spectra import base_rows
 from harness.train.start import forked
@@ -64,14 +64,16 @@ def train(attempt: Attempt, code_root: Path | None = None) -> int:
     except Stopped as stopped:
         end = Exit(Reason.PREEMPTED, str(stopped))
     except Exception as error:
-        traceback.print_exc()
-        sys.stderr.flush()
         shutil.rmtree(attempt.stage, ignore_errors=True)  # room on a full disk for what is said below
+        with suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
         end = Exit(_reason(error), without_secrets(f"{type(error).__name__}: {error}"))
-    if first():
+    if first() or end.reason not in (Reason.OK, Reason.PREEMPTED):
         with suppress(OSError):
             (attempt.path / "reserve").unlink()
-        write_json(attempt.path / "outcome.json", {**end.as_json(), "spent": {**spent, **_device()}})
+        # of several processes the first to fail is heard: the others fail because it is gone
+        create_json(attempt.path / "outcome.json", {**end.as_json(), "spent": {**spent, **_device()}})
     return {Reason.OK: OK, Reason.PREEMPTED: STOPPED}.get(end.reason, FAILED)
 
 
@@ -81,6 +83,8 @@ def _reason(error: Exception) -> Reason:
         return Reason.NAN
     if isinstance(error, torch.OutOfMemoryError):
         return Reason.OOM_DEVICE
+    if lost(error):
+        return Reason.KILLED
     if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
         return Reason.OOM_HOST
     return Reason.USER_ERROR

@@ -33,3 +33,9 @@ def gathered(value: Any) -> list[Any]:
     found: list[Any] = [None] * count()
     torch.distributed.all_gather_object(found, value)
     return found
+
+
+def lost(error: BaseException) -> bool:
+    """Return whether an error says no more than that another process of the run is gone."""
+    told = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return count() > 1 and isinstance(error, RuntimeError) and any(said in str(error) for said in told)

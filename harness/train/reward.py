@@ -26,8 +26,8 @@ class ExactAnswer:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, exam: Exam | None = None):
         self._tokenizer = tokenizer
         self._exam = exam or Exam(tokenizer)
-        self.first: list[list[int]] = []
-        """Token ids of the completions of the first update."""
+        self.first: list[list[int]] | None = None
+        """Token ids of the completions of the first update; None until there are any."""
         self.counts: Counter[Judgement] = Counter()
         """Completions that were rewarded, by what became of them."""
 
@@ -35,7 +35,7 @@ class ExactAnswer:
         self, completion_ids: list[list[int]], answer: list[str], row: list[int] | None = None, **_: Any
     ) -> list[float]:
         """Return one reward a completion; `row` is the number of the problem, where the data set has one."""
-        if not self.first:
+        if self.first is None:
             self.first = [list(map(int, ids)) for ids in completion_ids]
         return self._rewards(completion_ids, answer, row if row is not None else [-1] * len(answer))
 
@@ -47,8 +47,8 @@ class ExactAnswer:
     def first_rollouts(self) -> dict[str, Any]:
         """Return the hash of the first update's completions and the text of the first eight."""
         return {
-            "sha256": hashlib.sha256(json.dumps(self.first).encode()).hexdigest(),
-            "texts": [self._tokenizer.decode(ids, skip_special_tokens=False) for ids in self.first[:8]],
+            "sha256": hashlib.sha256(json.dumps(self.first or []).encode()).hexdigest(),
+            "texts": [self._tokenizer.decode(ids, skip_special_tokens=False) for ids in (self.first or [])[:8]],
         }
 
 

@@ -116,21 +116,28 @@ class _SoFar:
         if kept is not None:
             log.rows[:] = kept["steps"]
             watch.first_update_norm, watch.scores, watch.spectra = kept["first_norm"], kept["scores"], kept["spectra"]
-            reward.first = kept["first_rollouts"]
-            reward.counts = Counter({Judgement(name): often for name, often in kept["judged"].items()})
+            reward.first = kept["first_rollouts"] if first() else []  # what is kept is that of all processes
+            judged = {Judgement(name): often for name, often in kept["judged"].items()}
+            reward.counts = Counter(judged if first() else {})
             self.resumed_at = [*kept["resumed_at"], log.rows[-1]["step"]]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON keeps it."""
+        """Return it as JSON keeps it; of several processes, each has to call."""
+        judged, rollouts = self.rewarded()
         return {
             "steps": self._log.rows,
             "first_norm": self._watch.first_update_norm,
             "scores": self._watch.scores,
             "spectra": self._watch.spectra,
-            "first_rollouts": self._reward.first,
-            "judged": {judgement.value: often for judgement, often in self._reward.counts.items()},
+            "first_rollouts": rollouts,
+            "judged": {judgement.value: often for judgement, often in judged.items()},
             "resumed_at": self.resumed_at,
         }
+
+    def rewarded(self) -> tuple[Counter[Judgement], list[list[int]]]:
+        """Return what the rewards were asked for in all processes: completions by judgement, and the first ones."""
+        rollouts = [ids for share in gathered(self._reward.first or []) for ids in share]
+        return sum(gathered(self._reward.counts), Counter()), rollouts
 
 
 def train_run(
@@ -185,7 +192,7 @@ def train_run(
     trainer.train(resume_from_checkpoint=str(checkpoints.newest) if checkpoints.newest else None)
     spent = {"train_cpu_seconds": time.process_time() - began}
     keeper.check(trainer.state.global_step, trainer.state.max_steps)
-    reward.counts = sum(gathered(reward.counts), Counter())
+    reward.counts, reward.first = so_far.rewarded()
     if not first():
         return {}, spent
     _has_trained(log, cell, reward)
@@ -248,7 +255,17 @@ def _trainer(cell: Cell, items: tuple[Item, ...], exam: Exam, reward: ExactAnswe
     else:
         trainer = SFTTrainer(train_dataset=Dataset.from_list(exam.demonstrations(items)), **common)
     trainer.remove_callback(PrinterCallback)  # without a progress bar it would print every log
+    trainer.create_model_card = _no_card  # TRL would write one beside every checkpoint, and PEFT one into it
+    trainer.model.create_or_update_model_card = _no_card
+    if (together := trainer.accelerator.num_processes) != count():
+        raise RuntimeError(
+            f"{count()} processes were started, and the trainer knows of {together}: none shares a batch"
+        )
     return trainer
+
+
+def _no_card(*_: Any, **__: Any) -> None:
+    """Write no model card."""
 
 
 def _loaded(base: Path, recipe: Recipe) -> Loaded:
@@ -293,4 +310,3 @@ def _save(policy: Any, stage: Path, base_id: str) -> None:
         if isinstance(value, set):  # whose order differs between processes
             setattr(config, name, sorted(value))
     policy.save_pretrained(stage, safe_serialization=True, save_embedding_layers=False)
-    (stage / "README.md").unlink(missing_ok=True)  # PEFT's empty model card

@@ -16,6 +16,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ class Server:
             os.dup2(null, 0)
             os.dup2(2, 1)  # nothing a library prints may reach the protocol
             status = execute(folder, self._code_root)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
 

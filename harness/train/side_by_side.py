@@ -2,6 +2,7 @@
 
 import os
 import signal
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -40,5 +41,7 @@ def _child(job: Path, start: Start, parent: int) -> int:
     try:
         die_with_parent(parent)
         status = supervise(job, start)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)

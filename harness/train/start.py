@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 from harness.record.job import Attempt
-from harness.record.process import die_with_parent, threads
+from harness.record.process import SUPERVISOR, die_with_parent, go_first, threads
 from harness.spec.resources import Resources
 from harness.train.supervise import FAILED, HEEDED, Start
 
@@ -30,10 +32,10 @@ def fresh(command: Callable[[Attempt], Sequence[str]]) -> Start:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **threads(resources.threads), "PYTHONSAFEPATH": "1"},
+                env=_environment(resources),
                 start_new_session=True,
                 pass_fds=(attempt.lock,),
-                preexec_fn=lambda: die_with_parent(supervisor),  # one thread, and nothing is allocated there
+                preexec_fn=lambda: (die_with_parent(supervisor), go_first()),  # sound where there is one thread
             )
         process.returncode = 0  # whoever watches waits for the pid itself, and wants to know what it used
         return process.pid
@@ -58,6 +60,7 @@ def trainer(code_root: Path | None) -> Callable[[Attempt], list[str]]:
 def launched(command: Sequence[str], resources: Resources) -> list[str]:
     """Return a trainer's command under the launcher of its resources.
 
+    `--multi_gpu` is the one way to have several processes on a host, whatever its name: `--cpu` starts a single one.
     Port 0: every launch finds a free one, so that many on a host do not meet.
     """
     if resources.launcher == "python":
@@ -66,10 +69,20 @@ def launched(command: Sequence[str], resources: Resources) -> list[str]:
     flags = rest[: rest.index("-m")]
     module, *arguments = rest[rest.index("-m") + 1 :]
     count = ["--num_processes", str(resources.processes), "--num_machines", "1", "--main_process_port", "0"]
-    device = [] if resources.gpus else ["--cpu"]
-    said = [*count, "--mixed_precision", "no", "--dynamo_backend", "no", *device]
-    multi = ["--multi_gpu"] if resources.gpus > 1 else []
-    return [python, *flags, "-m", "accelerate.commands.launch", *said, *multi, "--module", module, *arguments]
+    single = [] if resources.gpus else ["--cpu"]
+    how = ["--multi_gpu"] if resources.processes > 1 else single
+    said = [*count, *how, "--mixed_precision", "no", "--dynamo_backend", "no"]
+    return [python, *flags, "-m", "accelerate.commands.launch", *said, "--module", module, *arguments]
+
+
+def _environment(resources: Resources) -> dict[str, str]:
+    """Return a trainer's environment; several processes without a device see none, or each would want one."""
+    said = {**os.environ, **threads(resources.threads), "PYTHONSAFEPATH": "1", SUPERVISOR: str(os.getpid())}
+    if resources.launcher == "python":
+        return said
+    seen = {} if resources.gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    patience = str(ceil(resources.grace_seconds) + 10)  # the launcher's, of 30 s, would end first
+    return {**said, **seen, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": patience}
 
 
 def forked(work: Callable[[Attempt], int]) -> Start:
@@ -84,9 +97,12 @@ def forked(work: Callable[[Attempt], int]) -> Start:
         try:
             os.setsid()
             die_with_parent(supervisor)
+            go_first()
             _unlisten()
             write_output_to(attempt.path / "log.txt")
             status = work(attempt)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
 

@@ -11,6 +11,7 @@ once, for they begin again anyway.
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -26,7 +27,7 @@ from harness import __version__
 from harness.record.atomic import read_json, write_json
 from harness.record.ending import Exit, Reason
 from harness.record.job import Attempt, JobDirectory
-from harness.record.process import group_memory, oom_kills
+from harness.record.process import adopt_orphans, family, memory, oom_kills
 from harness.spec.resources import Resources
 
 BEAT = 1.0
@@ -38,6 +39,10 @@ LOOK = 1.0
 """Seconds between looks at limits, at the newest claim and at whether the job was called off."""
 RESERVE = 65536
 """Bytes kept on the disk for an attempt's last words."""
+PATIENCE = 10.0
+"""Seconds that killed processes may take to be gone."""
+EXIT_CODE = re.compile(r"^ *exitcode *: -(\d+) ", re.MULTILINE)
+"""How torch's launcher, which `accelerate launch` calls, tells that a signal ended one of its processes."""
 GIB = 2**30
 OK, FAILED, STOPPED, LOST_CLAIM = 0, 1, 75, 77
 """Exit statuses of a supervisor: committed; the job's own error; stopped or killed; somebody else has it."""
@@ -65,26 +70,43 @@ class Supervision:
     job: JobDirectory
     attempt: Attempt
     start: Start
+    _resources: Resources = field(default_factory=Resources)
     _stop: _Stop | None = None
     _told: list[int] = field(default_factory=list[int])
     """Signals that came, in order."""
 
     def run(self) -> int:
         """Start the trainer, watch it to its end, and return the exit status."""
-        with (self.attempt.path / "reserve").open("wb") as file:
-            file.write(b"\0" * RESERVE)
+        try:
+            end = self._attempted()
+        except (OSError, ValueError) as error:  # a full disk; resources.json damaged
+            end = Exit(Reason.USER_ERROR, f"{type(error).__name__}: {error}")
+        return self._over(end)
+
+    def _attempted(self) -> Exit:
+        """Return how the attempt ended, its result committed if it has one, with no process of it left."""
         began, killed_before = time.monotonic(), oom_kills()
         self._resources = self.job.resources()
+        with (self.attempt.path / "reserve").open("wb") as file:
+            file.write(b"\0" * RESERVE)
         if self.job.called_off:
-            return self._over(Exit(Reason.CANCELLED, "called off before it began"))
+            return Exit(Reason.CANCELLED, "called off before it began")
         wake = _listen(self._told)
         self.attempt.beat()
-        pid = self.start(self.attempt, self._resources)
-        status, used = self._watch(pid, wake, began)
-        _kill_group(pid)  # what the trainer left behind
+        others = set(family(os.getpid()))
+        adopt_orphans()
+        try:
+            pid = self.start(self.attempt, self._resources)
+        except OSError as error:
+            return Exit(Reason.KILLED, f"its trainer could not be started: {error}")
+        try:
+            status, used = self._watch(pid, wake, began)
+        finally:
+            _kill_group(pid)
+            _sweep(others)
         self._write_timing(began, used)
         said = read_json(self.attempt.path / "outcome.json")
-        return self._over(self._ending(status, said, killed_before))
+        return self._ending(status, said, killed_before)
 
     def _watch(self, pid: int, wake: int, began: float) -> tuple[int, Any]:
         """Wait for the trainer; return its wait status and what it used."""
@@ -117,7 +139,7 @@ class Supervision:
             if self.job.called_off:
                 return self._halt(pid, Reason.CANCELLED, "called off")
         limits = self._resources
-        if limits.memory_gib is not None and (held := group_memory(pid) or 0) > limits.memory_gib * GIB:
+        if limits.memory_gib is not None and (held := memory(family(pid)) or 0) > limits.memory_gib * GIB:
             said = f"held {held / GIB:.2f} GiB of memory, more than the {limits.memory_gib:g} declared"
             return self._halt(pid, Reason.OOM_HOST, said, at_once=True)
         if limits.minutes is not None and seconds > 60 * limits.minutes:
@@ -153,12 +175,16 @@ class Supervision:
             return Exit(self._stop.reason, self._stop.message)
         if told is not None and told.reason is not Reason.OK:
             return told
-        if code < 0:
-            name = signal.Signals(-code).name
-            if code == -signal.SIGKILL and (oom_kills() or 0) > (killed_before or 0):
-                return Exit(Reason.OOM_HOST, "the system killed it for want of memory (SIGKILL)")
-            return Exit(Reason.KILLED, f"its process was ended by {name}")
-        return Exit(Reason.USER_ERROR, f"its process ended with status {code}: {_last_line(self.attempt.path)}")
+        by = -code if code < 0 else _signal_of_rank(self.attempt.path) if self._resources.processes > 1 else 0
+        if by == signal.SIGKILL and (oom_kills() or 0) > (killed_before or 0):
+            return Exit(Reason.OOM_HOST, "the system killed it for want of memory (SIGKILL)")
+        if by:
+            which = "its process" if code < 0 else "one of its processes"
+            return Exit(Reason.KILLED, f"{which} was ended by {signal.Signals(by).name}")
+        said = _last_line(self.attempt.path)
+        if shutil.disk_usage(self.attempt.path).free < RESERVE:
+            said += ", and its disk is full"
+        return Exit(Reason.USER_ERROR, f"its process ended with status {code}: {said}")
 
     def _over(self, end: Exit) -> int:
         """Say how the attempt ended, and clear away what nobody needs any more."""
@@ -170,16 +196,20 @@ class Supervision:
                 shutil.rmtree(attempt / "trainer", ignore_errors=True)
         else:
             shutil.rmtree(self.attempt.stage, ignore_errors=True)
-        if self._may_not_resume():
+        if self._resources.resume == "never" or self.job.manifest() is not None:
             shutil.rmtree(self.attempt.scratch, ignore_errors=True)
         newest = self.job.checkpoint()
-        self.attempt.exit(end.reason, end.message, newest[0] if newest else None)
+        if self.attempt.newest:
+            for folder in self.job.path.glob("attempts/*/trainer/checkpoint-*"):
+                if newest is None or folder != newest[1]:  # older, or half written: nobody goes on from there
+                    shutil.rmtree(folder, ignore_errors=True)
+        try:
+            self.attempt.exit(end.reason, end.message, newest[0] if newest else None)
+        except OSError as error:
+            print(f"{self.attempt.path}: {end.reason}: {end.message} (not written: {error})", file=sys.stderr)
         statuses = {Reason.OK: OK, Reason.LOST_CLAIM: LOST_CLAIM}
         stopped = end.reason in (Reason.PREEMPTED, Reason.TIMEOUT, Reason.CANCELLED, Reason.KILLED)
         return statuses.get(end.reason, STOPPED if stopped else FAILED)
-
-    def _may_not_resume(self) -> bool:
-        return self.job.resources().resume == "never"
 
     def _write_timing(self, began: float, used: Any) -> None:
         """Write what the attempt used: what the trainer said beside what the system counted."""
@@ -240,3 +270,26 @@ def _last_line(attempt: Path) -> str:
 def _kill_group(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says the latter of zombies
         os.killpg(pid, signal.SIGKILL)
+
+
+def _sweep(others: set[int]) -> None:
+    """Kill what a trainer left behind, whatever its group: processes of a launcher's, daemons; see them go."""
+    deadline = time.monotonic() + PATIENCE
+    while (left := [pid for pid in family(os.getpid()) if pid not in others]) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with suppress(ChildProcessError):  # not a child of this process yet
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.01)
+
+
+def _signal_of_rank(attempt: Path) -> int:
+    """Return the signal that ended one of a launcher's processes by what the launcher logged, 0 where none did."""
+    try:
+        said = (attempt / "log.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    found = EXIT_CODE.findall(said)
+    return int(found[-1]) if found else 0

@@ -14,6 +14,7 @@ from threading import Barrier
 import pytest
 
 from harness.record.atomic import IntegrityError, read_json
+from harness.record.clock import file_time
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, history, register, registered
 from harness.spec import DeclarationError
@@ -34,7 +35,11 @@ from pathlib import Path
 from harness.record.layout import Store
 from harness.record.registration import register
 
-def killed(*_):
+done = getattr(os, sys.argv[2])
+
+def killed(what, *more, **named):
+    if ".now-" in str(what):  # a look at the file server's clock
+        return done(what, *more, **named)
     os.kill(os.getpid(), 9)
 
 setattr(os, sys.argv[2], killed)
@@ -52,7 +57,7 @@ def chain(store: Store) -> list[Registration]:
 
 
 def test_the_first_one_stays_in_force(tmp_path: Path) -> None:
-    store, before = Store(tmp_path), time.time()
+    store, before = Store(tmp_path), file_time(tmp_path)
     assert registered(store, "claim", "tiny") is None
     first = register(store, "claim", "tiny", "hash-1", {"declaration": {"margin": 0.05}})
     assert before <= first.registered_at <= time.time()

@@ -1,15 +1,21 @@
 """A job ends with a result, or with an attempt that says why there is none."""
 
 import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from harness.plan.runset import planned_base
 from harness.record.atomic import sha256, write_json
-from harness.record.ending import Reason
+from harness.record.ending import Exit, Reason
 from harness.record.job import JobDirectory, State
 from harness.train import run
-from harness.train.supervise import FAILED, LOST_CLAIM, OK
+from harness.train.supervise import FAILED, LOST_CLAIM, OK, STOPPED
 
 
 class Unfair(run.ExactAnswer):
@@ -75,6 +81,92 @@ def test_a_loss_that_is_no_number_is_an_error_and_not_a_record(fresh) -> None:
     assert said.startswith("FloatingPointError: ")
     assert "grad_norm is nan" in said
     assert "at update 1: nothing can be learnt from there on." in said
+
+
+def raising(error: Callable[[], Any]) -> Callable[[], None]:
+    """Return what has the work of a forked trainer end with an error."""
+
+    def inside() -> None:
+        from harness.train import job
+
+        job._facts = lambda *_: error()
+
+    return inside
+
+
+def thrown(error: BaseException) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "message"),
+    [
+        (lambda: thrown(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")), "oom_device", "CUDA out of"),
+        (lambda: thrown(MemoryError()), "oom_host", "MemoryError: "),
+        (lambda: torch.empty(2**60), "oom_host", "DefaultCPUAllocator: can't allocate memory"),  # torch's own words
+        (lambda: bytearray(2**62), "oom_host", "MemoryError"),
+        (lambda: thrown(FloatingPointError("loss is nan")), "nan", "loss is nan"),
+        (lambda: thrown(KeyError("x")), "user_error", "KeyError: 'x'"),
+    ],
+)
+def test_errors_have_their_reasons(error: Callable[[], Any], reason: str, message: str, fresh) -> None:
+    job = fresh.job(fresh.planned(fresh.cell()))
+    failed(job, fresh.execute(job, raising(error)))
+    end = job.last_exit()
+    assert end is not None
+    assert end.reason == reason
+    assert message in end.message
+    assert not list(job.path.glob(".stage-*"))
+
+
+GONE = "[../third_party/gloo/gloo/transport/tcp/pair.cc:537] Connection closed by peer [127.0.0.1]:40137"
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "reason", "message"),
+    [
+        (None, ValueError("only this one"), Reason.USER_ERROR, "ValueError: only this one"),
+        (None, RuntimeError(GONE), Reason.KILLED, f"RuntimeError: {GONE}"),
+        ("NaN", RuntimeError(GONE), Reason.NAN, "NaN"),  # the cause was told by whoever met it, before it was gone
+    ],
+)
+def test_of_several_processes_the_first_that_fails_is_heard(
+    said: str | None, error: Exception, reason: Reason, message: str, fresh
+) -> None:
+    job = fresh.job(fresh.planned(fresh.cell()))
+
+    def inside() -> None:
+        os.environ.update({"RANK": "1", "WORLD_SIZE": "2"})
+        raising(fail)()
+
+    def fail() -> None:
+        if said is not None:
+            write_json(job.attempts()[-1] / "outcome.json", {"reason": "nan", "message": said})
+        raise error
+
+    assert fresh.execute(job, inside) in (FAILED, STOPPED)
+    assert job.last_exit() == Exit(reason, message)
+
+
+def test_a_base_on_a_disk_that_is_too_small_says_so_and_leaves_room_for_it(fresh, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=112k", "x", small], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        planned = planned_base("llama", fresh.protocol)
+        job = JobDirectory(small / "bases" / planned.id)
+        job.create({"id": planned.id, "identity": planned.identity})
+        assert fresh.execute(job) == FAILED
+        end = job.last_exit()
+        assert end is not None
+        assert end.reason is Reason.USER_ERROR
+        assert "No space left on device" in end.message
+        assert not list(job.path.glob(".stage-*"))
+        assert (job.attempts()[0] / "timing.json").is_file()
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
 
 
 def test_a_run_without_its_base_says_which_is_missing(fresh) -> None:

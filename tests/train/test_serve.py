@@ -44,16 +44,16 @@ def test_starts_and_ends_are_told_with_the_status_of_the_process(
     ]
 
 
-def test_only_the_cancelled_job_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    killed: list[tuple[int, int]] = []
+def test_only_the_cancelled_job_is_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "fork", iter([101, 102]).__next__)
-    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    monkeypatch.setattr(os, "kill", lambda pid, number: asked.append((pid, number)))
     server = Server()
     server._obey({"run": "a"})
     server._obey({"run": "b"})
     server._obey({"cancel": "b"})
     server._obey({"cancel": "unknown"})
-    assert killed == [(102, signal.SIGKILL)]
+    assert asked == [(102, signal.SIGTERM)]
 
 
 def test_lines_may_arrive_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
