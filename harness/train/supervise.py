@@ -37,6 +37,10 @@ SLOW_BEAT = 15.0
 SHORT = 300.0
 LOOK = 1.0
 """Seconds between looks at limits, at the newest claim and at whether the job was called off."""
+EARLY = 60.0
+"""Seconds by which SLURM may send its warning too early."""
+MOMENT = 0.2
+"""Seconds between a signal to a trainer and the same to its supervisor, at most, where an engine tells both."""
 RESERVE = 65536
 """Bytes kept on the disk for an attempt's last words."""
 PATIENCE = 10.0
@@ -71,6 +75,7 @@ class Supervision:
     attempt: Attempt
     start: Start
     _resources: Resources = field(default_factory=Resources)
+    _began: float = 0.0
     _stop: _Stop | None = None
     _told: list[int] = field(default_factory=list[int])
     """Signals that came, in order."""
@@ -85,7 +90,8 @@ class Supervision:
 
     def _attempted(self) -> Exit:
         """Return how the attempt ended, its result committed if it has one, with no process of it left."""
-        began, killed_before = time.monotonic(), oom_kills()
+        self._began = began = time.monotonic()
+        killed_before = oom_kills()
         self._resources = self.job.resources()
         with (self.attempt.path / "reserve").open("wb") as file:
             file.write(b"\0" * RESERVE)
@@ -144,17 +150,23 @@ class Supervision:
             return self._halt(pid, Reason.OOM_HOST, said, at_once=True)
         if limits.minutes is not None and seconds > 60 * limits.minutes:
             return self._halt(pid, Reason.TIMEOUT, f"took longer than the {limits.minutes:g} minutes declared")
-        return self._heed(pid)
+        wish = self._wish(seconds)
+        if wish is not None and (self._stop is None or wish.reason is not self._stop.reason):
+            return self._halt(pid, wish.reason, wish.message)
+        return None
 
-    def _heed(self, pid: int) -> None:
-        """Stop the trainer where signals want it; one that begins again anyway may use the time that it has left."""
-        warned = signal.SIGUSR2 in self._told
+    def _wish(self, seconds: float) -> Exit | None:
+        """Return what signals ask for after so many seconds; a run that begins again anyway may use its last ones.
+
+        A warning that comes long before the time that was declared tells of a preemption: sites can have it sent then.
+        """
+        warned, minutes = signal.SIGUSR2 in self._told, self._resources.minutes
         others = [signal.Signals(number).name for number in self._told if number != signal.SIGUSR2]
         if warned and (others or self._resources.resume == "allowed"):
-            return self._halt(pid, Reason.TIMEOUT, "its engine's time limit was near (SIGUSR2)")
-        if others and self._stop is None:
-            return self._halt(pid, Reason.PREEMPTED, f"its engine wanted the machine back ({others[0]})")
-        return None
+            if minutes is not None and seconds < 60 * minutes - EARLY:
+                return Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGUSR2)")
+            return Exit(Reason.TIMEOUT, "its engine's time limit was near (SIGUSR2)")
+        return Exit(Reason.PREEMPTED, f"its engine wanted the machine back ({others[0]})") if others else None
 
     def _halt(self, pid: int, reason: Reason, message: str, *, at_once: bool = False) -> None:
         patient = self._resources.resume == "allowed" and not at_once
@@ -173,6 +185,8 @@ class Supervision:
             return Exit(Reason.OK if committed else Reason.LOST_CLAIM, "" if committed else "another was first")
         if self._stop is not None:
             return Exit(self._stop.reason, self._stop.message)
+        if code == -signal.SIGTERM and (wish := self._told_too()) is not None:
+            return wish
         if told is not None and told.reason is not Reason.OK:
             return told
         by = -code if code < 0 else _signal_of_rank(self.attempt.path) if self._resources.processes > 1 else 0
@@ -185,6 +199,11 @@ class Supervision:
         if shutil.disk_usage(self.attempt.path).free < RESERVE:
             said += ", and its disk is full"
         return Exit(Reason.USER_ERROR, f"its process ended with status {code}: {said}")
+
+    def _told_too(self) -> Exit | None:
+        """Return what this process was asked, a moment after its trainer was: some engines tell every process."""
+        time.sleep(MOMENT)
+        return self._wish(time.monotonic() - self._began)
 
     def _over(self, end: Exit) -> int:
         """Say how the attempt ended, and clear away what nobody needs any more."""

@@ -357,6 +357,40 @@ def test_what_is_stopped_after_the_warning_ran_out_of_time(bench: Bench) -> None
     assert job.state() is State.FAILED
 
 
+def test_a_warning_long_before_the_declared_time_is_a_preemption(bench: Bench) -> None:
+    job = bench.job(resources=MAY.model_copy(update={"minutes": 30.0}))
+    pid = bench.start(HEED, job)
+    begun(job)
+    os.kill(pid, signal.SIGUSR2)  # as `PreemptParameters=send_user_signal` has SLURM send it
+    assert bench.end(pid) == STOPPED
+    assert ended(job) == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGUSR2)", 7)
+    assert job.state() is State.INTERRUPTED
+
+
+def test_an_engine_that_tells_every_process_has_preempted_the_run(bench: Bench) -> None:
+    """Ray sends SIGTERM to all descendants at once, so the trainer may be dead before its supervisor has looked."""
+    job = bench.job()
+    pid = bench.start(STAY, job)
+    begun(job)
+    os.kill(pid, signal.SIGSTOP)  # so that it looks when both signals have come
+    (trainer,) = children(pid)
+    os.kill(trainer, signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGCONT)
+    assert bench.end(pid) == STOPPED
+    assert ended(job) == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGTERM)")
+
+
+def test_a_trainer_that_alone_is_told_to_end_was_killed(bench: Bench) -> None:
+    job = bench.job()
+    pid = bench.start(STAY, job)
+    begun(job)
+    (trainer,) = children(pid)
+    os.kill(trainer, signal.SIGTERM)
+    assert bench.end(pid) == STOPPED
+    assert ended(job) == Exit(Reason.KILLED, "its process was ended by SIGTERM")
+
+
 def test_a_job_that_was_called_off_does_not_begin(bench: Bench) -> None:
     job = bench.job()
     job.call_off()
