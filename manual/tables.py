@@ -5,9 +5,11 @@ from itertools import groupby
 
 import duckdb
 
+from harness.store.adopted_runs import ADOPTED
 from harness.store.schema import TABLES
 from manual.markdown import escaped, table
 
+ALL = TABLES + ADOPTED
 COMMENT = re.compile(r"^\s*-- (.*)$")
 MAKES = re.compile(r"^CREATE TABLE (\w+)")
 BESIDE = re.compile(r"^(.*\S)\s+-- (.*)$")
@@ -18,7 +20,7 @@ def grains() -> dict[str, str]:
     """Return what a row of each table is, from the comment above its statement."""
     found: dict[str, str] = {}
     above = ""
-    for line in TABLES.splitlines():
+    for line in ALL.splitlines():
         if made := MAKES.match(line):
             found[made[1]] = above
         above = said[1] if (said := COMMENT.match(line)) else ""
@@ -29,7 +31,7 @@ def remarks() -> dict[tuple[str, str], str]:
     """Return the comments at the ends of lines, by table and column; each is about all columns of its line."""
     found: dict[tuple[str, str], str] = {}
     of = ""
-    for line in TABLES.splitlines():
+    for line in ALL.splitlines():
         if made := MAKES.match(line):
             of = made[1]
         elif beside := BESIDE.match(line):
@@ -40,7 +42,7 @@ def remarks() -> dict[tuple[str, str], str]:
 def tables_page() -> str:
     """Return the page of the index's tables."""
     with duckdb.connect() as connection:
-        connection.execute(TABLES)
+        connection.execute(ALL)
         columns: list[tuple[str, str, str, str | None]] = connection.execute(
             "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal "
             "ORDER BY table_oid, column_index"

@@ -568,3 +568,14 @@ def terminal() -> Callable[..., str]:
         return said.decode().replace("\r\n", "\n")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trl_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of what TRL wrote just now (`tests/trl_output.py` says what); none may be changed."""
+    folder = tmp_path_factory.mktemp("trl")
+    command = [sys.executable, str(Path(__file__).with_name("train") / "trl_output.py"), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder

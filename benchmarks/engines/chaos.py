@@ -236,8 +236,8 @@ class Chaos:
             out = driver.communicate()[0]
             if driver.returncode == 0:  # kills that are left over found nobody any more
                 return json.loads(out.splitlines()[-1])
-            if self.starts > 200:
-                raise RuntimeError("the driver never ended by itself")
+            if driver.returncode != -signal.SIGKILL or self.starts > 200:
+                raise RuntimeError(f"the driver ended by itself: {(self._jobs.root / 'driver.err').read_text()}")
 
     def _start(self) -> "subprocess.Popen[str]":
         folders = [str(job.path) for job in self._jobs.all]

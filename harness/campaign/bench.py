@@ -29,6 +29,7 @@ from harness.plan import (
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
+from harness.record.tracking import report_to
 from harness.source import evaluation_hash
 from harness.source.questions import REMEDY, Unpinned
 from harness.source.seeds import CONFIRM, EXPLORE
@@ -320,9 +321,15 @@ class Bench:
             where = {"folder": str(folders[job_id])} if folders and job_id in folders else {}
             job.create({"id": job_id, "identity": identities[job_id], **where})
             job.give(self.protocol.resources)
+            if job.manifest() is None:
+                report_to(job.path, self._trackers(identities[job_id]))
         progress = execute(what, list(jobs.values()), executor, self._indexing(watch))
         self.failed |= progress.failed
         return progress
+
+    def _trackers(self, identity: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what the job of this identity reports to: a run to the protocol's trackers, a base to none."""
+        return self.protocol.trackers(identity["cell"]["algorithm"]) if identity["kind"] == "run" else ()
 
     def _indexing(self, watch: Watch) -> Watch:
         """Return `watch` with a fresh index now and then, for whoever queries while runs are at work."""

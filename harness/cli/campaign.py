@@ -14,6 +14,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.beside import beside
 from harness.campaign.engines import Engine
 from harness.campaign.execution import Progress
+from harness.campaign.filesystem import lock_warning
 from harness.cli.session import Session
 from harness.execute import Executor
 from harness.plan import PlannedBase, RunSet
@@ -72,6 +73,9 @@ def execute(
 
     if not bench.unfinished(runs):
         return []
+    session.store.make()
+    if (warning := lock_warning(session.store.root)) is not None:
+        session.note_once(warning)
     with (
         ShownProgress(quiet=session.quiet) as shown,
         at_work(session.store, shlex.join(["harness", *session.typed])) as file,

@@ -1,6 +1,7 @@
 """How commands name jobs of the store: by id, or by how one begins or ends; and the engines that may have them."""
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import click
 
@@ -18,7 +19,17 @@ def jobs_in(store: Store) -> list[JobDirectory]:
     return [JobDirectory(path) for path in found]
 
 
-def job_named(known: Sequence[JobDirectory], named: str) -> JobDirectory:
+class _Named(Protocol):
+    """Something that has an id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def job_named(known: Sequence[N], named: str) -> N:
     """Return the one job whose id is `named`, or begins or ends so; raise ClickException where it is not just one."""
     like = [job for job in known if job.id.startswith(named) or job.id.endswith(named)]
     exact = [job for job in like if job.id == named]

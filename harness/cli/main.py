@@ -41,7 +41,7 @@ COMMANDS = {
     "catalogue": "What all claims came to, and what it took, as a table.",
     "report": "Write an appendix, tables, figures and a page of the verdicts.",
     "spectra": "Singular-value spectra of any adapter, checkpoint or run.",
-    "runs": "The runs of the store: list, show, exclude.",
+    "runs": "The runs of the store: list, show, compare, import, exclude.",
     "db": "The index: path, query, rebuild.",
     "completion": "The script that completes commands and names in a shell.",
     "doctor": "What works on this machine, and which protocols it can run.",

@@ -53,6 +53,11 @@ def _runs(_: click.Context, session: Session) -> list[str]:
     return [path.parent.name for path in session.store.runs.glob("*/spec.json")]
 
 
+def _all_runs(ctx: click.Context, session: Session) -> list[str]:
+    adopted = session.store.adopted_runs.glob("[!.]*/manifest.json")
+    return [*_runs(ctx, session), *(path.parent.name for path in adopted)]
+
+
 def _bases(ctx: click.Context, session: Session) -> list[str]:
     """Return the bases of the protocol in force, and each of their checkpoints as `base@checkpoint`."""
     from harness.spec.yaml_text import parse  # which bounds what a stranger's file may cost
@@ -66,6 +71,8 @@ hypothesis_names = _completer(_hypotheses)
 protocol_names = _completer(_protocols)
 declaration_names = _completer(_declarations)
 run_names = _completer(_runs)
+all_run_names = _completer(_all_runs)
+"""Those of the store, and those that were adopted."""
 _one_base = _completer(_bases)
 
 
@@ -78,5 +85,5 @@ def base_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) 
 
 
 def run_names_or_files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete runs where any begins so, else files."""
-    return run_names(ctx, parameter, incomplete) or [CompletionItem(incomplete, type="file")]
+    """Complete runs, adopted ones among them, where any begins so, else files."""
+    return all_run_names(ctx, parameter, incomplete) or [CompletionItem(incomplete, type="file")]

@@ -32,6 +32,8 @@ class Session:
     json: bool = False
     typed: tuple[str, ...] = ()
     """The words of the command line."""
+    said: set[str] = field(default_factory=set[str])
+    """What is said once at most."""
     allow_code: bool = False
     """Whether code of the project that a declaration names may be run."""
 
@@ -100,6 +102,12 @@ def _json(value: Any) -> str:
     except ValueError:
         plain = json.loads(json.dumps(value), parse_constant=str)
         return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+
+    def note_once(self, text: str) -> None:
+        """Say something beside the result, unless this command has said it already."""
+        if text not in self.said:
+            self.said.add(text)
+            self.note(text)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
@@ -172,8 +180,9 @@ def engine_option(function: F) -> F:
     def chosen(ctx: click.Context, _: click.Parameter, value: str | None) -> str:
         return value or ctx.ensure_object(Session).shelf.settings.get("executor", "local")
 
-    text = "Where runs run (default: the project's setting, else local)."
+    text = "Where runs run: local, slurm or ray (default: the project's setting, else local)."
     kind = click.Choice(["local", "slurm", "ray"])
-    return click.option("--executor", "engine", type=kind, callback=chosen, envvar="HARNESS_EXECUTOR", help=text)(
-        function
+    named = click.option(
+        "--executor", "engine", type=kind, metavar="NAME", callback=chosen, envvar="HARNESS_EXECUTOR", help=text
     )
+    return named(function)

@@ -12,6 +12,7 @@ from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError, Protocol
 from harness.spec.declared import Declared
 from harness.spec.messages import nearest
+from harness.spec.trackers import REPORT_TO
 from harness.spec.trainer import TRAINERS, trainer_fields
 
 
@@ -35,7 +36,10 @@ def command(session: Session, name: str) -> int:
     if isinstance(declared, Protocol):
         for key, config in TRAINERS.items():
             given = declared.grpo if key == "grpo" else declared.sft
-            rest = {field: value for field, value in trainer_fields()[config].items() if field not in given}
+            told = {*given, REPORT_TO} if declared.trackers(key) else set(given)
+            rest = {field: value for field, value in trainer_fields()[config].items() if field not in told}
+            if trackers := declared.trackers(key):
+                lines.append(f"# {key}: reports to {', '.join(trackers)}, which is in no run's identity")
             lines.append(f"# {key}: left at the defaults of trl.{config} ({trainer_fields()['trl']})")
             lines += [f"#   {field}: {value}" for field, value in sorted(rest.items())]
     session.emit(declared.model_dump(mode="json"), "\n".join(lines))

@@ -21,7 +21,9 @@ from harness.cli.outputs import Output, outputs
 from harness.cli.session import Session, output_options, pass_session
 from harness.publish.terminal import drawn_over
 from harness.publish.width import WIDTH
+from harness.record.adopted_runs import adopted_runs
 from harness.record.job import JobDirectory, State
+from harness.record.shards import SPECTRUM
 
 if TYPE_CHECKING:
     from harness.spectra.frozen import Kept
@@ -98,6 +100,30 @@ def command(
     return _write(session, rows, about, asked)
 
 
+def shard_rows(session: Session, folder: Path, step: int | None, against: str | None) -> tuple[list[Row], str | None]:
+    """Return the rows of the `spectrum` shard of what was trained in `folder`, or none and the reason.
+
+    Raises:
+        click.ClickException: `against` names nothing that can be read.
+    """
+    from harness.spectra.checkpoint import CheckpointError
+    from harness.spectra.hub import HubError
+    from harness.spectra.survey import survey
+
+    try:
+        origin = _place(session, against) if against else None
+    except HubError as error:
+        raise click.ClickException(_printable(str(error))) from None
+    base, bases = (None, None) if origin is None else (origin.path, origin.bases)
+    try:
+        rows = list(_told(session, survey(folder, base, _kept(session), None, bases)))
+    except CheckpointError as error:
+        return [], _printable(str(error)).replace(f"{folder}/", "").replace(str(folder), folder.name)
+    if all(row["target"] == "weights" for row in rows):
+        return [], "what training changed in a whole model is known beside its base only: --against BASE"
+    return [{"step": step, **{name: row[name] for name in SPECTRUM if name in row}} for row in rows], None
+
+
 def _place(session: Session, named: str) -> _Place:
     """Return what a path, a run, a base of the store, or a model on the Hub stands for, in this order."""
     from harness.spectra.hub import resolve
@@ -111,6 +137,10 @@ def _place(session: Session, named: str) -> _Place:
     job = None if exists else _job(session, named)
     if job is not None:
         return _result(session, job)
+    if not exists and (run := next((run for run in adopted_runs(session.store) if run.id == named), None)):
+        for file in (name for name in run.files if name.endswith(".safetensors")):
+            run.verified(file)
+        return _Place(run.kept)
     try:
         path, commit = resolve(named, session.directory, bars=not session.quiet and drawn_over(sys.stderr))
     except FileNotFoundError as error:

@@ -74,6 +74,7 @@ class RayExecutor:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self._worker = tuple(worker)
         self._backlog = settings.backlog
         self._interval = interval

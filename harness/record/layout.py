@@ -91,6 +91,11 @@ class Store:
         return self.root / "adopted"
 
     @property
+    def adopted_runs(self) -> Path:
+        """Finished runs from elsewhere."""
+        return self.root / "adopted-runs"
+
+    @property
     def rows(self) -> Path:
         """Rows of published sets, each in the file of its hash."""
         return self.root / "data" / "rows"

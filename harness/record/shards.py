@@ -128,17 +128,31 @@ SPECTRUM = {
 KINDS: dict[str, dict[str, Column]] = {"evaluation": EVALUATION, "steps": STEPS, "spectrum": SPECTRUM}
 
 
+LOGGED = {
+    # one row per number of a trainer's log, by the trainer's own name for it
+    "step": Column("int32", "optimiser updates made before the number was logged"),
+    "name": Column("string", "the trainer's name: rewards/mean, completions/mean_length, eval_loss, ..."),
+    "value": Column("double", "as logged; null where it was NaN or infinite"),
+}
+"""Of adopted runs only: our own keep what `STEPS` has, and a tracker shows the rest."""
+
+
 def write_shard(folder: Path, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `rows` as `folder/<kind>.parquet`; a column that a row leaves out is null, an unknown one raises."""
-    if unknown := {name for row in rows for name in row} - KINDS[kind].keys():
-        raise ValueError(f"{kind} shard: unknown columns {sorted(unknown)}")
+    write_rows(folder / f"{kind}.parquet", KINDS[kind], rows)
+
+
+def write_rows(file: Path, columns: Mapping[str, Column], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write `rows` as a Parquet file of these columns, as `write_shard` does."""
+    if unknown := {name for row in rows for name in row} - columns.keys():
+        raise ValueError(f"{file.stem} shard: unknown columns {sorted(unknown)}")
     # Imported by name: 0.2 s that only workers need, of a library without type information.
     pa: Any = import_module("pyarrow")
     types = {"list<double>": pa.list_(pa.float64()), "double": pa.float64(), "string": pa.string(), "bool": pa.bool_()}
     types |= {"int32": pa.int32(), "list<int32>": pa.list_(pa.int32())}
     fields = [
         pa.field(name, types[column.type], metadata={"definition": column.definition})
-        for name, column in KINDS[kind].items()
+        for name, column in columns.items()
     ]
     table = pa.Table.from_pylist([dict(row) for row in rows], pa.schema(fields))
-    import_module("pyarrow.parquet").write_table(table, folder / f"{kind}.parquet")
+    import_module("pyarrow.parquet").write_table(table, file)

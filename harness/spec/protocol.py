@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, model_validator
 
 from harness.spec.adapter import PositiveFloat, Rank, Scaling
 from harness.spec.arms import Given, Several
@@ -18,6 +18,7 @@ from harness.spec.hardware import Hardware
 from harness.spec.protocol_checks import check, completions_per_update, prompts_per_update
 from harness.spec.resources import Resources
 from harness.spec.task import CustomTask, Task
+from harness.spec.trackers import REPORT_TO, trackers
 from harness.spec.trainer import OWNED, TRAINERS, trainer_fields
 
 __all__ = [
@@ -139,6 +140,16 @@ class Protocol(Declared):
     spectra_at: Annotated[tuple[Count, ...], Field(max_length=64, exclude_if=unset(()))] = ()
     """Updates after which the spectrum of the policy's update is kept, besides the first and the last."""
 
+    _trackers: dict[str, tuple[str, ...]] = PrivateAttr(default_factory=dict[str, tuple[str, ...]])
+    """By algorithm; apart from the fields of the trainers, because those are what a run is identified by."""
+
+    @model_validator(mode="after")
+    def _trackers_apart(self) -> "Protocol":
+        for key, fields in (("grpo", self.grpo), ("sft", self.sft)):
+            if REPORT_TO in fields:
+                self._trackers[key] = trackers(fields.pop(REPORT_TO))
+        return self
+
     @model_validator(mode="after")
     def _in_order(self) -> "Protocol":
         if any(low >= high for low, high in pairwise(self.spectra_at)):
@@ -185,6 +196,10 @@ class Protocol(Declared):
     def trainer(self, algorithm: Literal["grpo", "sft"]) -> dict[str, JsonValue]:
         """Return the declared trainer fields of an algorithm, by TRL's names."""
         return self.grpo if algorithm == "grpo" else self.sft
+
+    def trackers(self, algorithm: str) -> tuple[str, ...]:
+        """Return the trackers that runs of an algorithm report to; no identity and no registration knows of them."""
+        return self._trackers.get(algorithm, ())
 
     def made(self, name: str) -> BaseRecipe:
         """Return the recipe of a base that is made on the spot; raise TypeError for one that exists."""

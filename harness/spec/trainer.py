@@ -14,29 +14,33 @@ from typing import Any
 
 from harness.spec.messages import nearest, unknown
 from harness.spec.problem import Problem, items, mapping, shown
+from harness.spec.trackers import REPORT_TO, tracker_rule
 
 TRAINERS = {"grpo": "GRPOConfig", "sft": "SFTConfig"}
 OWNED = {
     "output_dir": "runs write into their own attempt directory",
     "seed": "seeds are derived from the protocol",
     "data_seed": "seeds are derived from the protocol",
-    "report_to": "metrics are kept in the run's record",
+    "run_name": "trackers show a run by its id",
+    "project": "trackers take their settings from the environment",
     "logging_strategy": "every step is recorded",
     "logging_steps": "every step is recorded",
-    "save_strategy": "a run of this length starts again instead of resuming",
+    "save_strategy": "resources.resume and checkpoint_every say whether and when a run keeps checkpoints",
+    "save_steps": "resources.checkpoint_every says when a run keeps checkpoints",
+    "save_total_limit": "two checkpoints are kept, of which one is whole at any moment",
     "disable_tqdm": "progress is shown by the command",
     "vllm_mode": "an engine shares the device of the run that it serves",
     "vllm_group_port": "an engine shares the device of the run that it serves",
-    "vllm_tensor_parallel_size": "a run has one process",
-    "resume_from_checkpoint": "a run of this length starts again instead of resuming",
+    "vllm_tensor_parallel_size": "an engine shares the device of the run that it serves",
+    "resume_from_checkpoint": "resources.resume says whether a run goes on from its last checkpoint",
     "trust_remote_code": "code that a model brings is never run",
     "model_init_kwargs": "bases are loaded by the harness, in the recipe's dtype",
     "chat_template_path": "prompts are plain text, and declarations name no files",
     "push_to_hub": "nothing leaves this machine",
     "log_completions_hub_repo": "nothing leaves this machine",
     "deepspeed": "declarations name no files",
-    "fsdp": "a run has one process",
-    "local_rank": "a run has one process",
+    "fsdp": "each process of a run holds the whole model",
+    "local_rank": "the launcher says which process is which",
 }
 """Trainer fields that the harness sets or refuses, with the reason."""
 
@@ -66,6 +70,7 @@ WIDER: dict[str, tuple[type, ...]] = {
     "max_completion_length": (int, type(None)),
     "max_length": (int, type(None)),
     "pad_to_multiple_of": (str, int),
+    "report_to": (str, list),
     "save_steps": (int, float),
     "warmup_steps": (int, float),
 }
@@ -132,6 +137,8 @@ def _rule(key: str, name: str, value: Any) -> str | None:
     if types and type(value) not in types:
         wanted = " or ".join(_WORDS[kind] for kind in types if not (kind is int and float in types))
         return f"{shown(value)} is not what trl.{trainer} takes here: {wanted}. Write that."
+    if name == REPORT_TO:
+        return tracker_rule(value)
     if name in POSITIVE and not value > 0:
         return f"{shown(value)} is out of range: it must be greater than 0. Change it."
     if name in SMALLEST and value < SMALLEST[name]:

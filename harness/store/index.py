@@ -23,6 +23,7 @@ import duckdb
 from harness.record.atomic import IntegrityError
 from harness.record.layout import Store
 from harness.spec.canonical import digest
+from harness.store.adopted_runs import ADOPTED, adopted_state, take_adopted_runs
 from harness.store.ingest import TABLE, Damaged, ingest
 from harness.store.ledger import LEDGER, ledger, take_ledger
 from harness.store.limits import ROWS, LimitError, limit, limited
@@ -67,7 +68,7 @@ class _Build:
     def fingerprint(self) -> str:
         """What an index is made with; another makes it anew."""
         files = sorted((path.stem, path.read_text(encoding="utf-8")) for path in self.measures)
-        return digest([TABLES, LEDGER, files])
+        return digest([TABLES, LEDGER, ADOPTED, files])
 
 
 def refresh(store: Store, measures: Sequence[Path], damaged: Damaged | None = None) -> Published:
@@ -149,7 +150,7 @@ def _from(
     if partial is None and published is not None:
         new = [each for name, each in found.items() if name not in published]
         some = any(_sound(build, [each]) for each in new)  # up to the first one that can be taken
-        if not some and _ledger_of(index) == _hash(ledger(build.store)):
+        if not some and _ledger_of(index) == _state(build.store):
             return Published(added=0, jobs=len(published))
     if partial is None:
         partial = _begun(build, published, locked=locked)
@@ -172,6 +173,7 @@ def _begun(build: _Build, published: frozenset[str] | None, *, locked: bool) -> 
         with closing(connect(partial, read_only=False)) as connection:
             connection.execute(TABLES)
             connection.execute(LEDGER)
+            connection.execute(ADOPTED)
             lock(connection)
             create_views(connection, sorted(build.measures, key=lambda path: path.stem))
             sql = "CREATE TABLE meta AS SELECT ? AS measures, '' AS ledger"  # last: what is cut short before has none
@@ -199,8 +201,9 @@ def _finished(
                 results = _sound(build, new[at : at + BATCH])
                 ingest(connection, results, build.damage.__setitem__)
                 taken |= {each.id for each in results} - build.damage.keys()
-            take_ledger(connection, rows := ledger(build.store))
-            connection.execute("UPDATE meta SET ledger = ?", [_hash(rows)])
+            take_ledger(connection, ledger(build.store))
+            take_adopted_runs(connection, build.store, build.damage.__setitem__, build.note)
+            connection.execute("UPDATE meta SET ledger = ?", [_state(build.store)])
     log_of(index).unlink(missing_ok=True)  # of somebody who opened the published file for writing
     os.replace(partial, index)
     return Published(added=len(taken - published), jobs=len(taken))
@@ -279,8 +282,9 @@ def _ledger_of(index: Path) -> str:
         return connection.execute("SELECT ledger FROM meta").fetchall()[0][0]
 
 
-def _hash(rows: Mapping[str, Sequence[Sequence[Any]]]) -> str:
-    return hashlib.sha256(repr(rows).encode()).hexdigest()
+def _state(store: Store) -> str:
+    """Return the hash of what the index takes beside results: ledger and adopted runs."""
+    return hashlib.sha256(repr((ledger(store), adopted_state(store))).encode()).hexdigest()
 
 
 def _stamp(index: Path) -> tuple[int, int, int] | None:

@@ -23,7 +23,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _shard_table(name: str, columns: Mapping[str, Column]) -> str:
+def shard_table(name: str, columns: Mapping[str, Column]) -> str:
     """Return the statements that make the table of a shard: the id of its run or base, then the shard's columns."""
     listed = "".join(f', "{column}" {SQL_TYPES[said.type]}' for column, said in columns.items())
     defined = [f"COMMENT ON COLUMN {name}.run_id IS 'the run, or the base, that the row is about';"]
@@ -54,11 +54,11 @@ CREATE TABLE run (
     adapter_sha256 VARCHAR -- of the safetensors file of what was trained; null where none was kept
 );
 -- one row per (run or base, step, split, problem): counts over sampled answers
-{_shard_table("evaluation", EVALUATION)}
+{shard_table("evaluation", EVALUATION)}
 -- one row per (run or base, optimiser update)
-{_shard_table("step", STEPS)}
+{shard_table("step", STEPS)}
 -- one row per (run or base, step, target, module): the singular values of a matrix and what follows from them
-{_shard_table("spectrum", SPECTRUM)}
+{shard_table("spectrum", SPECTRUM)}
 -- one row per file that the tables above rest on: `result` is result.json, `adapter_model` and `model` are weights
 CREATE TABLE ingested (run_id VARCHAR, kind VARCHAR, sha256 VARCHAR, n_rows BIGINT, PRIMARY KEY (run_id, kind));
 """

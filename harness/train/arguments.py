@@ -19,18 +19,27 @@ from harness.train.checkpoints import Checkpoints
 CONFIGS: dict[str, type] = {"grpo": GRPOConfig, "sft": SFTConfig}
 
 
+BESIDE = ("output_dir", "report_to", "run_name")
+"""Fields that are in no record of a result: where a run writes, and what watches it."""
+
+
 def trainer_arguments(
-    algorithm: str, fields: dict[str, Any], seed: int, checkpoints: Checkpoints, processes: int = 1
+    algorithm: str,
+    fields: dict[str, Any],
+    seed: int,
+    checkpoints: Checkpoints,
+    processes: int = 1,
+    reporting: dict[str, Any] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Return TRL's arguments object and the record of where each of its fields came from.
 
-    Several processes share the batch that is declared for one.
+    Several processes share the batch that is declared for one. `reporting` are the fields of the trackers that watch
+    the run.
     """
     config_type = CONFIGS[algorithm]
     ours: dict[str, Any] = {
         "output_dir": str(checkpoints.folder),
         "seed": seed,
-        "report_to": "none",
         "logging_strategy": "steps",
         "logging_steps": 1,
         "disable_tqdm": True,
@@ -39,15 +48,15 @@ def trainer_arguments(
     shared = _shared(fields, processes)
     if shared and not torch.cuda.is_available():
         shared["use_cpu"] = True  # or each process trains by itself: only so does accelerate connect them without GPUs
-    arguments = config_type(**{**fields, **shared}, **ours)
+    arguments = config_type(**{**fields, **shared}, **ours, **(reporting or {"report_to": "none"}))
     known = {f.name for f in dataclasses.fields(config_type) if f.init}
     record = {
         "config": config_type.__name__,
         "trl": trl.__version__,
         "declared": fields,
-        "set_by_harness": {name: value for name, value in (ours | shared).items() if name != "output_dir"},
+        "set_by_harness": {name: value for name, value in (ours | shared).items() if name not in BESIDE},
         "library_defaults": {
-            name: _plain(getattr(arguments, name)) for name in sorted(known - set(fields) - set(ours | shared))
+            name: _plain(getattr(arguments, name)) for name in sorted(known - {*fields, *ours, *shared, *BESIDE})
         },
     }
     return arguments, record

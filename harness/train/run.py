@@ -34,6 +34,7 @@ from harness.train.ranks import count, first
 from harness.train.reward import ExactAnswer, OwnReward
 from harness.train.so_far import SoFar
 from harness.train.spectra import update_norm, update_rows
+from harness.train.tracking import reporting
 from harness.train.updates import Start, norm_beside, start, updates
 
 NO_UPDATE = 1e-5
@@ -135,7 +136,10 @@ def train_run(
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
     so_far = SoFar(log, watch, reward, checkpoints.kept())
     keeper = Keeper(so_far.as_json)
-    arguments, record = trainer_arguments(cell.algorithm, identity["trainer"], identity["seed"], checkpoints, count())
+    watched = reporting(checkpoints.folder.parent)
+    arguments, record = trainer_arguments(
+        cell.algorithm, identity["trainer"], identity["seed"], checkpoints, count(), watched
+    )
     common = {"model": model, "args": arguments, "processing_class": tokenizer, "callbacks": [log, watch, keeper]}
     began = time.process_time()
     with by_declaration(cell.adapter), seeded_engine(identity["seed"]):

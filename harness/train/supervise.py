@@ -9,6 +9,7 @@ A run that may resume is asked to stop, and has the grace of its resources to wr
 once, for they begin again anyway.
 """
 
+import json
 import os
 import re
 import select
@@ -235,11 +236,13 @@ def supervise(folder: Path, start: Start, about: Mapping[str, Any] | None = None
 def claimed_by() -> dict[str, Any]:
     """Return what a claim says of whose it is, beside host and process."""
     known = {"driver": "HARNESS_DRIVER", "devices": "CUDA_VISIBLE_DEVICES"}
-    engines = {"slurm": ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"), "ray": ("RAY_JOB_ID",)}
     said: dict[str, Any] = {"engine": "process", "harness": __version__}
-    for engine, names in engines.items():
-        if found := [os.environ[name] for name in names if os.environ.get(name)]:
-            said |= {"engine": engine, "engine_job": found[0] if len(found) < 3 else f"{found[1]}_{found[2]}"}
+    task = [os.environ.get(f"SLURM_ARRAY_{part}_ID", "") for part in ("JOB", "TASK")]
+    if job := os.environ.get("SLURM_JOB_ID"):
+        said |= {"engine": "slurm", "engine_job": "_".join(task) if all(task) else job}
+    if (ray := os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")) is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            said |= {"engine": "ray", "engine_job": str(json.loads(ray)["metadata"]["job_submission_id"])}
     return said | {key: os.environ[name] for key, name in known.items() if os.environ.get(name)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +77,37 @@ def test_show_tells_identity_facts_and_files(harness: Call, runs: list[PlannedRu
     assert "  accuracy: 0.5" in lines
     assert any(line.startswith("  result.json  ") for line in lines)
     assert not any(line.startswith("excluded") for line in lines)
+
+
+def test_show_tells_where_the_events_of_trackers_are(harness: Call, made: "Made", runs: list[PlannedRun]) -> None:
+    assert harness("runs", "show", runs[0].id, "--json").json["events"] == []
+    (made.store.runs / runs[0].id / "attempts" / "0001" / "events").mkdir()
+    assert harness("runs", "show", runs[0].id, "--json").json["events"] == ["attempts/0001/events"]
+    assert "events: ['attempts/0001/events']" in harness("runs", "show", runs[0].id).out.splitlines()
+
+
+def test_a_protocol_with_a_tracker_says_so_beside_each_run_and_in_show(
+    harness: Call, made: "Made", acting: Callable[..., Any]
+) -> None:
+    field = "max_completion_length: 5"
+    made.declare("runs/bench.yaml", made.protocol_text.replace(field, f"{field}, report_to: [tensorboard, mlflow]"))
+
+    def act(path: Path, _: int) -> None:
+        made.finish(path, 0.5)
+
+    acting(act)
+    assert harness("run", "live").code == 0
+    assert {path.name for path in made.store.runs.glob("*/trackers.json")} == {"trackers.json"}
+    said = [json.loads((path / "trackers.json").read_text()) for path in made.store.runs.iterdir()]
+    assert said == [["tensorboard", "mlflow"]] * 12
+    assert not list(made.store.bases.glob("*/trackers.json"))
+    assert not any("report_to" in path.read_text() for path in made.store.root.rglob("*.json"))
+    shown = harness("show", "bench").out.splitlines()
+    assert "# grpo: reports to tensorboard, mlflow, which is in no run's identity" in shown
+    assert [line for line in shown if line.startswith("#   report_to")] == ["#   report_to: none"]  # of sft
+    made.declare("runs/bench.yaml", made.protocol_text)
+    done = harness("run", "live")
+    assert done.code == 0  # the same runs: nothing is left to do
 
 
 def test_show_of_a_run_without_a_result_has_no_facts(harness: Call, runs: list[PlannedRun]) -> None:

@@ -20,6 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?$")
 
 INSTALLS = "sets up an environment, which continuous integration does once"
+THEIRS = "stands for a run of the reader's; tests/cli/test_adopting.py"
 NOT_RUN = {
     "make install": INSTALLS,
     "make verdict": f"{INSTALLS}; `harness test`, which it calls then, is run on the claims of the tutorial",
@@ -37,6 +38,18 @@ NOT_RUN = {
     "harness spectra path/to/dora-adapter --against path/to/base": "stands for folders of the reader's; "
     "tests/cli/test_spectra.py has bases",
     "harness spectra ORG/NAME@main": "fetches from the Hub",
+    "harness runs import outputs/qwen-grpo": f"{THEIRS} does with what TRL wrote",
+    "harness runs import some-lab/qwen-grpo-lora": f"{THEIRS} fetches one of its own",
+    "harness runs show qwen-grpo": f"{THEIRS} shows one",
+    "harness runs compare qwen-grpo llama64-grpo-lora-r8": f"{THEIRS} compares",
+    "harness db query 'SELECT run_id, step, reward FROM adopted_step'": f"{THEIRS} asks",
+    "harness db query 'SELECT run_id, module, stable_rank FROM adopted_spectrum'": f"{THEIRS} asks",
+    "harness spectra qwen-grpo": f"{THEIRS} measures",
+    "harness run rank-collapse --detach": "takes 60 runs; tests/cli/test_jobs.py leaves a command at work",
+    "harness run rank-collapse --executor slurm --detach": "needs a SLURM; tests/execute/slurm has one",
+    "harness logs RUN": "stands for a run of the reader's; tests/cli/test_jobs.py shows logs",
+    "harness logs RUN -f": "stands for a run of the reader's; tests/cli/test_jobs.py follows a log",
+    "harness cancel RUN": "stands for a run of the reader's; tests/cli/test_jobs.py calls runs off",
 }
 """Commands that are shown and not executed, each with its reason. `harness test` of rank collapse without rivals takes
 60 runs, minutes also at protocol smoke."""

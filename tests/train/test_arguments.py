@@ -8,7 +8,7 @@ import pytest
 from harness.spec import Protocol
 from harness.spec.peft_fields import peft_fields as declared_peft_fields
 from harness.spec.protocol import OWNED, trainer_fields
-from harness.train.arguments import CONFIGS, default_fields, peft_fields, trainer_arguments
+from harness.train.arguments import BESIDE, CONFIGS, default_fields, peft_fields, trainer_arguments
 from harness.train.checkpoints import Checkpoints
 
 
@@ -16,14 +16,14 @@ from harness.train.checkpoints import Checkpoints
 def test_the_record_covers_every_field_once(algorithm: str, pocket: Protocol, tmp_path: Path) -> None:
     declared = dict(pocket.trainer(algorithm))  # type: ignore[arg-type]
     arguments, record = trainer_arguments(algorithm, declared, 7, Checkpoints(tmp_path))
-    parts = [set(record[key]) for key in ("declared", "set_by_harness", "library_defaults")] + [{"output_dir"}]
+    parts = [set(record[key]) for key in ("declared", "set_by_harness", "library_defaults")] + [set(BESIDE)]
     assert set.union(*parts) == {f.name for f in dataclasses.fields(arguments) if f.init}
     assert sum(map(len, parts)) == len(set.union(*parts))
     assert record["config"] == type(arguments).__name__
     for name, value in {**record["declared"], **record["set_by_harness"]}.items():
         realised = getattr(arguments, name)
         realised = getattr(realised, "value", realised)  # an enum member
-        assert realised == ([] if name == "report_to" else value), name
+        assert realised == value, name
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "sft"])
@@ -36,7 +36,7 @@ def test_a_declared_precision_reaches_the_trainer(algorithm: str, pocket: Protoc
 
 def test_what_the_harness_sets_cannot_be_declared(pocket: Protocol, tmp_path: Path) -> None:
     _, record = trainer_arguments("grpo", dict(pocket.grpo), 7, Checkpoints(tmp_path))
-    assert {*record["set_by_harness"], "output_dir"} <= set(OWNED)
+    assert {*record["set_by_harness"], "output_dir", "run_name"} <= set(OWNED)
 
 
 def test_an_unknown_field_raises(pocket: Protocol, tmp_path: Path) -> None:

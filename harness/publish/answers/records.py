@@ -14,11 +14,12 @@ class ListedRun(TypedDict):
 
     id: str
     cell: str
-    seed: int
-    base: str
-    """The id of its base."""
+    seed: int | None
+    """Null of an adopted run, whose seed is unknown."""
+    base: str | None
+    """The id of its base; of an adopted run the name that its files state, null where they state none."""
     state: str
-    """new, running, interrupted, failed or committed."""
+    """new, running, interrupted, failed, committed, or adopted: a finished run from elsewhere, in no verdict."""
     excluded: str | None
     """Why, where it is excluded."""
 
@@ -37,8 +38,11 @@ class ShownRun(ListedRun):
 
     path: str
     identity: Object
+    """Of an adopted run: where it came from, and when."""
+    events: list[str]
+    """Folders of a tracker's events, in the run's own; empty without a tracker that writes files."""
     facts: Object | None
-    """result.json of a committed run."""
+    """result.json of a committed run; what is known of an adopted one, with what is not under `unknown`."""
     files: dict[str, KeptFile]
 
 
@@ -67,6 +71,81 @@ class Imported(TypedDict):
     ignored_columns: list[str]
     registered: bool
     """Whether the claim was registered before."""
+
+
+@with_config(DOCUMENTED)
+class AdoptedRun(TypedDict):
+    """An adopted run."""
+
+    name: str
+    source: str
+    commit: str | None
+    """Of a model on the Hub."""
+    new: bool
+    """False where this very run had this name before, and nothing changed."""
+    matrices: int
+    """Updates whose spectra are known."""
+    spectra_unknown: str | None
+    """Why there are none."""
+    facts: Object
+
+
+@with_config(DOCUMENTED)
+class DifferentField(TypedDict):
+    """A field of the configuration that differs, or that is not known of one."""
+
+    section: str
+    """identity, cell, recipe, trainer, adapter, software or device."""
+    field: str
+    a: Any
+    """Null where the run has no such field, or it is unknown."""
+    b: Any
+    unknown: list[str]
+    """`a`, `b`: of which it is not known."""
+    origin: list[str | None]
+    """Of a trainer's field, for both: declared, set_by_harness or library_defaults."""
+
+
+@with_config(DOCUMENTED)
+class ComparedResult(TypedDict):
+    """A number that the runs came to; null is unknown."""
+
+    name: str
+    a: float | None
+    b: float | None
+    difference: float | None
+    """b minus a."""
+    stated: list[str]
+    """`a`, `b`: for which somebody stated it and nobody here measured it."""
+
+
+@with_config(DOCUMENTED)
+class PairedProblems(TypedDict):
+    """Counts of problems that both answered: by the most likely answer, and by the share of sampled ones."""
+
+    problems: int
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    more_often_a: int
+    more_often_b: int
+    equally_often: int
+
+
+@with_config(DOCUMENTED)
+class Compared(TypedDict):
+    """Two runs beside each other."""
+
+    a: str
+    b: str
+    equal: dict[str, int]
+    """Fields of the configuration that are the same, by section."""
+    fields: list[DifferentField]
+    results: list[ComparedResult]
+    problems: PairedProblems | None
+    problems_unknown: str | None
+    """Why there are no paired counts."""
 
 
 @with_config(DOCUMENTED)
