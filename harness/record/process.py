@@ -22,7 +22,7 @@ FORKS_AFTER_IMPORT = sys.platform == "linux"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None)
-CGROUPS = Path("/sys/fs/cgroup")
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def threads(count: int) -> dict[str, str]:
@@ -80,7 +80,7 @@ def adopt_orphans() -> None:
 def go_first() -> None:
     """Have the system, where memory runs out, end this process before the one that watches it. Linux only."""
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+        (PROC / "self/oom_score_adj").write_text("500", encoding="ascii")
 
 
 def family(pid: int) -> list[int]:
@@ -105,7 +105,7 @@ def memory(pids: Iterable[int]) -> int | None:
 
 def oom_kills() -> int | None:
     """Return how many processes were killed for want of memory so far: in this cgroup, else on this machine."""
-    for file in (*_cgroup_counters(), Path("/proc/vmstat")):
+    for file in (*_cgroup_counters(), PROC / "vmstat"):
         try:
             lines = file.read_text().splitlines()
         except OSError:
@@ -126,7 +126,7 @@ class _Process(NamedTuple):
 
 def _cgroup_counters() -> list[Path]:
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = (PROC / "self/cgroup").read_text().splitlines()
     except OSError:
         return []
     found: list[Path] = []
@@ -140,13 +140,13 @@ def _cgroup_counters() -> list[Path]:
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(name) for name in os.listdir(PROC) if name.isdigit()]
 
 
 def _stat(pid: int) -> _Process:
     """Return what the system knows of a process; one that is gone has neither parent nor memory."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = (PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return _Process(pid, 0, 0)
     return _Process(pid, int(fields[1]), int(fields[21]))  # proc(5): ppid is the 4th field, rss the 24th; [0] the 3rd

@@ -5,7 +5,6 @@ its resources allow it to resume (`train.checkpoints`).
 """
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from harness.plan import planned_updates
 from harness.record.atomic import read_json
 from harness.record.shards import write_shard
 from harness.source import Item, Splits, evaluation_hash, splits
-from harness.source.judgement import Judgement
 from harness.spec import AdapterSpec, Cell
 from harness.spec.protocol import Evaluation, Recipe
 from harness.train.adapters import declared_fields, frozen_hash, parameter_names, peft_config, realised, weights_hash
@@ -32,8 +30,9 @@ from harness.train.evaluate import accuracy, evaluate
 from harness.train.exam import Exam, exam_of, in_text
 from harness.train.load import Loaded, load_found, load_made
 from harness.train.progress import Heartbeat, StepLog
-from harness.train.ranks import count, first, gathered
+from harness.train.ranks import count, first
 from harness.train.reward import ExactAnswer, OwnReward
+from harness.train.so_far import SoFar
 from harness.train.spectra import update_norm, update_rows
 from harness.train.tracking import reporting
 from harness.train.updates import Start, norm_beside, start, updates
@@ -106,40 +105,6 @@ class _Watch(TrainerCallback):
             self.scores += self._looks.score(model, "validation", state.global_step)
 
 
-class _SoFar:
-    """What a run has recorded, as a checkpoint keeps it and a resumed run takes it up."""
-
-    def __init__(self, log: StepLog, watch: _Watch, reward: ExactAnswer, kept: dict[str, Any] | None):
-        self._log, self._watch, self._reward = log, watch, reward
-        self.resumed_at: list[int] = []
-        """Updates after which the run went on from a checkpoint."""
-        if kept is not None:
-            log.rows[:] = kept["steps"]
-            watch.first_update_norm, watch.scores, watch.spectra = kept["first_norm"], kept["scores"], kept["spectra"]
-            reward.first = kept["first_rollouts"] if first() else []  # what is kept is that of all processes
-            judged = {Judgement(name): often for name, often in kept["judged"].items()}
-            reward.counts = Counter(judged if first() else {})
-            self.resumed_at = [*kept["resumed_at"], log.rows[-1]["step"]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON keeps it; of several processes, each has to call."""
-        judged, rollouts = self.rewarded()
-        return {
-            "steps": self._log.rows,
-            "first_norm": self._watch.first_update_norm,
-            "scores": self._watch.scores,
-            "spectra": self._watch.spectra,
-            "first_rollouts": rollouts,
-            "judged": {judgement.value: often for judgement, often in judged.items()},
-            "resumed_at": self.resumed_at,
-        }
-
-    def rewarded(self) -> tuple[Counter[Judgement], list[list[int]]]:
-        """Return what the rewards were asked for in all processes: completions by judgement, and the first ones."""
-        rollouts = [ids for share in gathered(self._reward.first or []) for ids in share]
-        return sum(gathered(self._reward.counts), Counter()), rollouts
-
-
 def train_run(
     identity: dict[str, Any],
     base: Path,
@@ -169,7 +134,7 @@ def train_run(
     looks = _Looks(identity, cell.adapter, base, tokenizer, parts, exam)
     log, watch, reward = StepLog(heartbeat), _Watch(looks), _reward(cell, recipe, tokenizer, exam, code_root)
     planned = planned_updates(cell.algorithm, identity["trainer"], len(parts.training))
-    so_far = _SoFar(log, watch, reward, checkpoints.kept())
+    so_far = SoFar(log, watch, reward, checkpoints.kept())
     keeper = Keeper(so_far.as_json)
     watched = reporting(checkpoints.folder.parent)
     arguments, record = trainer_arguments(

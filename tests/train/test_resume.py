@@ -201,7 +201,7 @@ def same(job: JobDirectory, whole: JobDirectory, last: int) -> None:
     ("fields", "last"),
     [
         ({}, 4),
-        ({"num_iterations": 2}, 4),
+        ({"num_iterations": 2, "num_train_epochs": 0.5}, 4),
         ({"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, 4),
         ({"steps_per_generation": 2}, 4),
         ({"steps_per_generation": 3}, 6),  # the first multiple of 3 updates beyond the 4 that were declared
