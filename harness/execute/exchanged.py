@@ -25,7 +25,7 @@ from harness.record.objects import Away, Objects, Unfit
 from harness.source.found import model_files
 from harness.source.rows import rows_file
 
-EVERY = 15.0
+EVERY = 30.0
 """Seconds between looks at a job that is at work: one request each."""
 AT_ONCE = 8
 """Jobs that are asked about at a time."""

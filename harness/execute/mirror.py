@@ -26,6 +26,8 @@ class Mirror:
         self._here, self._there = here, there
         self._damaged = ""
         """What is wrong with the result that is there, once that was found."""
+        self._heard = 0.0
+        """Stamp of the sign of life that was copied last."""
         self._logged: dict[int, float] = {}
         """Attempt: stamp of the log that was copied last."""
 
@@ -64,6 +66,8 @@ class Mirror:
             if self._here.manifest() is None:
                 raise
         sync(self._here.path)
+        for left in self._here.path.glob(".fetch-*"):  # by a command that was killed, or is too late
+            shutil.rmtree(left, ignore_errors=True)
 
     def _attempt(self, number: int, look: Look, now: float) -> bool:
         """Have a folder for an attempt at the exchange; return whether it is ours to write."""
@@ -98,8 +102,10 @@ class Mirror:
                 write_json(folder / "timing.json", timing)
             write_json(folder / "exit.json", Exit.read(said).as_json())
         elif newest:
-            write_json(folder / "progress.json", self._there.read(f"attempts/{number:04d}.beat") or {})
-            age = now - look.heard(number)
+            if (heard := look.heard(number)) != self._heard:
+                write_json(folder / "progress.json", self._there.read(f"attempts/{number:04d}.beat") or {})
+                self._heard = heard
+            age = now - heard
             (folder / "beat").touch()
             _date(folder / "beat", age)
             if age >= self._there.silence:  # which is what `record.attempt` calls stale, unless it was set shorter

@@ -124,6 +124,12 @@ class ExchangedJob:
                 self.objects.upload(file, self._at(f"{at}/{file.relative_to(folder)}"))
         self.objects.put(self._at(f"{at}/COMPLETE"), b"")
 
+    def clear(self) -> None:
+        """Remove all checkpoints, their markers first."""
+        found = [key for key in self.look().entries if key.startswith("checkpoints/")]
+        for key in sorted(found, key=lambda key: not key.endswith("/COMPLETE")):
+            self.objects.remove(self._at(key))
+
     def deliver(self, number: int, result: Path) -> bool:
         """Put a result there, then commit it; return False where a newer attempt or another commit was first."""
         manifest: dict[str, Any] = json.loads((result / "manifest.json").read_text(encoding="utf-8"))

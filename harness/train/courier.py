@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -43,6 +43,8 @@ LOG_END = 2**20
 """Bytes of a log that are shown at the exchange, from its end."""
 TICK = 0.2
 """Seconds between looks at the worker."""
+FINISHED = (Away, Unfit)
+"""What a finished attempt waits out: rights that have run out may be renewed, too."""
 Value = TypeVar("Value")
 
 
@@ -56,6 +58,8 @@ class Rhythm:
     """Seconds without one after which another worker may take over."""
     again: float = 5.0
     """Seconds until a store that did not answer is asked again."""
+    start: float = 600.0
+    """Seconds for which a worker that has nothing yet waits for a store that does not answer."""
     patience: float = 6 * 3600.0
     """Seconds for which a finished result waits for a store that does not answer."""
 
@@ -69,7 +73,10 @@ def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
     try:
         exchange, name = named(url)
         job = ExchangedJob(objects_at(exchange), name, rhythm.silence)
-        number = patiently(lambda: job.claim({**_host(), **claimed_by()}), rhythm)
+        number = patiently(lambda: job.claim({**_host(), **claimed_by()}), replace(rhythm, patience=rhythm.start))
+    except Away as error:
+        _say(f"{error}. Not begun")
+        return FAILED
     except (Unfit, IntegrityError) as error:
         _say(str(error))
         return FAILED
@@ -91,13 +98,13 @@ def urls(exchange: str, jobs: Sequence[str]) -> list[str]:
     return [f"{exchange.rstrip('/')}/{'/'.join(Path(job).parts[-2:])}" for job in jobs]
 
 
-def patiently(ask: Callable[[], Value], rhythm: Rhythm) -> Value:
+def patiently(ask: Callable[[], Value], rhythm: Rhythm, waited: tuple[type[Exception], ...] = (Away,)) -> Value:
     """Ask until the store answers, or the patience is over; say once that it is being waited for."""
     until, said = time.monotonic() + rhythm.patience, ""
     while True:
         try:
             return ask()
-        except Away as error:
+        except waited as error:
             if time.monotonic() > until:
                 raise
             if not said:
@@ -161,7 +168,7 @@ class Courier:
         if not spec:
             raise FileNotFoundError(f"{self._job.url}/spec.json: there is none. Have a driver submit the job again.")
         files = store / "files"
-        self._local.path.mkdir(parents=True)
+        spec.pop("folder", None)  # a folder here is nothing that an exchange may name
         self._local.create({**spec, "folder": str(files)} if self._job.fetch_files(files) else spec)
         self._local.give(Resources.model_validate(self._job.read("resources.json") or {}))
         self._fetch_base(spec["identity"].get("base_id"), store)
@@ -199,9 +206,12 @@ class Courier:
         """Deliver what there is, then say how the attempt ended."""
         made = self._local.manifest() is not None and (self._attempt / "exit.json").is_file()
         if made:
-            delivered = patiently(lambda: self._job.deliver(self._number, self._local.result), self._rhythm)
+            delivered = patiently(lambda: self._job.deliver(self._number, self._local.result), self._rhythm, FINISHED)
             end = Exit(Reason.OK, "") if delivered else Exit(Reason.LOST_CLAIM, "another was first")
             status = status if delivered else LOST_CLAIM
+            if delivered:
+                with suppress(Away, Unfit):
+                    self._job.clear()
         else:
             with suppress(FileNotFoundError):
                 patiently(self._keep_checkpoints, self._rhythm)
@@ -222,8 +232,8 @@ class Courier:
 
     def _leave(self, end: Exit) -> None:
         timing = read_json(self._attempt / "timing.json")
-        patiently(self._put_log, self._rhythm)
-        patiently(lambda: self._job.exit(self._number, {**end.as_json(), "timing": timing}), self._rhythm)
+        patiently(self._put_log, self._rhythm, FINISHED)
+        patiently(lambda: self._job.exit(self._number, {**end.as_json(), "timing": timing}), self._rhythm, FINISHED)
 
     def _keep_checkpoints(self) -> None:
         """Put whole checkpoints there that the exchange has not."""

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,19 @@ from typing import Any
 
 import pytest
 
+from harness.campaign.execution import Progress, execute
 from harness.execute import LocalExecutor
+from harness.execute.exchanged import ExchangedExecutor
+from harness.execute.worker import worker
+from harness.plan.runset import planned_base, planned_run
+from harness.record.exchange import ExchangedJob
+from harness.record.job import JobDirectory
 from harness.record.object_store import StoreObjects, file_system
 from harness.record.object_url import objects_at
 from harness.record.objects import Objects
+from harness.spec import Cell, Lora, Protocol, load_protocol
+from harness.spec.adapter import Proportional
+from harness.spec.resources import Resources
 
 KEY_ID, SECRET = "AKIAQUICKSILVER00001", "wJalrMarigoldEXAMPLEKEYbPxRfiCYzw"
 PATIENCE = 120.0
@@ -188,3 +197,114 @@ def _script(name: str) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+class Lab:
+    """Quick jobs in a driver's store, and workers that know the exchange."""
+
+    def __init__(self, tmp_path: Path, s3: S3, quick: ModuleType, quick_exchanged: ModuleType):
+        self.runs, self.s3, self._quick = tmp_path / "store" / "runs", s3, quick
+        self._worker = quick_exchanged.worker
+        self.silence, self.secrets = SILENCE, (KEY_ID, SECRET)
+        self.objects = s3.objects
+        self.command: list[str] = self._worker(s3.url, BEAT, SILENCE)
+        self.log = tmp_path / "executor.log"
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def job(self, seed: int, steps: int = 3, seconds: float = 0.02, **more: Any) -> JobDirectory:
+        """Return a quick job."""
+        job = self._quick.create(self.runs, seed, steps, seconds, **more)
+        job.give(Resources())
+        return job
+
+    def executor(self, slots: int = 2) -> ExchangedExecutor:
+        """Return an executor whose workers are elsewhere."""
+        inner = Elsewhere(self.log, self.command, [None] * slots, grace=3)
+        return ExchangedExecutor(inner, self.objects, self.runs.parent, every=0.3, silence=SILENCE)
+
+    def real(self, store: Path) -> ExchangedExecutor:
+        """Return an executor whose workers are elsewhere, and the real ones."""
+        inner = Elsewhere(self.log, worker(None, self.objects.url), [None], grace=3)
+        return ExchangedExecutor(inner, self.objects, store)
+
+    def go_through(self, url: str) -> None:
+        """Take another exchange."""
+        self.objects, self.command = objects_at(url), self._worker(url, BEAT, SILENCE)
+
+    def execute(self, jobs: list[JobDirectory], watch: Callable[[Progress], None] = lambda _: None) -> Progress:
+        """Execute jobs; `watch` is called after every look."""
+        executor, deadline = self.executor(), time.monotonic() + PATIENCE
+
+        def watched(progress: Progress) -> None:
+            assert time.monotonic() < deadline, "it never came about"
+            watch(progress)
+
+        try:
+            return execute("runs", jobs, executor, watched)
+        finally:
+            executor.close()
+
+    def at(self, job: JobDirectory) -> ExchangedJob:
+        """Return a job at the exchange."""
+        return ExchangedJob(self.objects, f"runs/{job.id}", SILENCE)
+
+    def offer(self, job: JobDirectory) -> ExchangedJob:
+        """Put a job at the exchange, without an executor."""
+        there = self.at(job)
+        there.offer(job.spec(), job.resources().model_dump(mode="json"))
+        return there
+
+    def start(self, job: JobDirectory) -> subprocess.Popen[bytes]:
+        """Start a worker."""
+        with self.log.open("ab") as log:
+            self.started.append(subprocess.Popen([*self.command, f"/nowhere/runs/{job.id}"], stderr=log))
+        return self.started[-1]
+
+    def right(self, *jobs: JobDirectory) -> bool:
+        """Return whether the results of these jobs are there, and right."""
+        found: dict[str, Any] = self._quick.look(jobs)
+        return found["right"] == len(jobs) and not found["wrong"]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, s3: S3, scratch: Path, quick: ModuleType, quick_exchanged: ModuleType) -> Iterator[Lab]:
+    lab = Lab(tmp_path, s3, quick, quick_exchanged)
+    yield lab
+    for process in lab.started:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Pocket:
+    """Real jobs of the pocket protocol."""
+
+    root: Path
+    protocol: Protocol
+
+    def store(self, name: str) -> "Pocket":
+        """Return the same jobs in another store."""
+        return Pocket(self.root / name, self.protocol)
+
+    def base(self) -> JobDirectory:
+        """Return a base's job."""
+        planned = planned_base("llama", self.protocol)
+        return self._created(self.root / "bases" / planned.id, planned.identity)
+
+    def run(self) -> JobDirectory:
+        """Return a run's job."""
+        cell = Cell(adapter=Lora(rank=2, scaling=Proportional()))
+        planned = planned_run(planned_base("llama", self.protocol), cell, 0, self.protocol)
+        return self._created(self.root / "runs" / planned.id, planned.identity)
+
+    @staticmethod
+    def _created(path: Path, identity: dict[str, object]) -> JobDirectory:
+        job = JobDirectory(path)
+        job.create({"id": path.name, "identity": identity})
+        return job
+
+
+@pytest.fixture
+def pocket(tmp_path: Path) -> Pocket:
+    """Return pocket jobs."""
+    return Pocket(tmp_path, load_protocol(Path(__file__).parents[1] / "pocket.yaml", "pocket.yaml"))

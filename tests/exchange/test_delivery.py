@@ -1,96 +1,37 @@
 """Workers that know an exchange and a scratch folder only: what they are told, killed by, and cannot spoil."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.campaign.execution import Progress, execute
-from harness.execute.exchanged import ExchangedExecutor
-from harness.record.exchange import ExchangedJob
+from harness.execute import LocalExecutor
+from harness.execute.worker import server, worker
+from harness.record.atomic import sha256
+from harness.record.ending import Reason
 from harness.record.job import JobDirectory, State
 from harness.record.object_url import objects_at
 from harness.spec.resources import Resources
-from tests.exchange.conftest import BEAT, KEY_ID, PATIENCE, SECRET, SILENCE, Elsewhere
 
 if TYPE_CHECKING:
-    from tests.exchange.conftest import S3
+    from tests.exchange.conftest import Lab, Pocket
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
 
 
-class Lab:
-    """Quick jobs in a driver's store, and workers that know the exchange."""
-
-    def __init__(self, tmp_path: Path, s3: "S3", quick: ModuleType, quick_exchanged: ModuleType):
-        self.runs, self.s3, self._quick = tmp_path / "store" / "runs", s3, quick
-        self.objects = s3.objects
-        self.command: list[str] = quick_exchanged.worker(s3.url, BEAT, SILENCE)
-        self.log = tmp_path / "executor.log"
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def job(self, seed: int, steps: int = 3, seconds: float = 0.02, **more: Any) -> JobDirectory:
-        """Return a quick job."""
-        job = self._quick.create(self.runs, seed, steps, seconds, **more)
-        job.give(Resources())
-        return job
-
-    def executor(self, slots: int = 2) -> ExchangedExecutor:
-        """Return an executor whose workers are elsewhere."""
-        inner = Elsewhere(self.log, self.command, [None] * slots, grace=3)
-        return ExchangedExecutor(inner, self.objects, self.runs.parent, every=0.3, silence=SILENCE)
-
-    def execute(self, jobs: list[JobDirectory], watch: Callable[[Progress], None] = lambda _: None) -> Progress:
-        """Execute jobs; `watch` is called after every look."""
-        executor, deadline = self.executor(), time.monotonic() + PATIENCE
-
-        def watched(progress: Progress) -> None:
-            assert time.monotonic() < deadline, "it never came about"
-            watch(progress)
-
-        try:
-            return execute("runs", jobs, executor, watched)
-        finally:
-            executor.close()
-
-    def at(self, job: JobDirectory) -> ExchangedJob:
-        """Return a job at the exchange."""
-        return ExchangedJob(self.s3.objects, f"runs/{job.id}", SILENCE)
-
-    def offer(self, job: JobDirectory) -> ExchangedJob:
-        """Put a job at the exchange, without an executor."""
-        there = self.at(job)
-        there.offer(job.spec(), job.resources().model_dump(mode="json"))
-        return there
-
-    def start(self, job: JobDirectory) -> subprocess.Popen[bytes]:
-        """Start a worker."""
-        with self.log.open("ab") as log:
-            self.started.append(subprocess.Popen([*self.command, f"/nowhere/runs/{job.id}"], stderr=log))
-        return self.started[-1]
-
-    def right(self, *jobs: JobDirectory) -> bool:
-        """Return whether the results of these jobs are there, and right."""
-        found: dict[str, Any] = self._quick.look(jobs)
-        return found["right"] == len(jobs) and not found["wrong"]
-
-
-@pytest.fixture
-def lab(tmp_path: Path, s3: "S3", scratch: Path, quick: ModuleType, quick_exchanged: ModuleType) -> Iterator[Lab]:
-    lab = Lab(tmp_path, s3, quick, quick_exchanged)
-    yield lab
-    for process in lab.started:
-        process.kill()
-        process.wait()
+PATIENCE = 120.0
+"""Seconds after which a test gives up."""
 
 
 def wait(until: Callable[[], Any]) -> Any:
@@ -107,10 +48,6 @@ def descendants(pid: int) -> list[int]:
     return [*children, *(more for child in children for more in descendants(child))]
 
 
-def courier(process: subprocess.Popen[bytes]) -> int:
-    return process.pid
-
-
 def exists(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -118,7 +55,7 @@ def exists(pid: int) -> bool:
         return False
 
 
-def test_jobs_go_out_and_results_come_back(lab: Lab, scratch: Path) -> None:
+def test_jobs_go_out_and_results_come_back(lab: "Lab", scratch: Path) -> None:
     jobs, fails = [lab.job(seed) for seed in range(3)], lab.job(9, fails=True)
     seen: set[int] = set()
     progress = lab.execute([*jobs, fails], lambda progress: seen.add(len(progress.running)))
@@ -138,10 +75,10 @@ def test_jobs_go_out_and_results_come_back(lab: Lab, scratch: Path) -> None:
     texts = [path.read_bytes() for path in lab.log.parent.rglob("*") if path.is_file()]
     texts += [lab.s3.objects.read(f"runs/{key}") or b"" for key in lab.s3.objects.entries("runs")]
     assert len(texts) > 30
-    assert not any(secret.encode() in text for text in texts for secret in (KEY_ID, SECRET))
+    assert not any(secret.encode() in text for text in texts for secret in lab.secrets)
 
 
-def test_a_killed_worker_takes_its_trainer_along_and_another_finishes(lab: Lab) -> None:
+def test_a_killed_worker_takes_its_trainer_along_and_another_finishes(lab: "Lab") -> None:
     job, killed = lab.job(1, steps=40, seconds=0.1), list[int]()
 
     def kill(progress: Progress) -> None:
@@ -159,22 +96,21 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_finishes(lab: Lab) 
     assert job.manifest() is not None and job.manifest()["attempt"] == 2  # pyright: ignore[reportOptionalSubscript]
 
 
-def test_a_worker_that_was_taken_for_dead_commits_nothing(lab: Lab) -> None:
-    job = lab.job(2, steps=4, seconds=0.1)
+def test_a_worker_that_was_taken_for_dead_commits_nothing(lab: "Lab") -> None:
+    job = lab.job(2, steps=20, seconds=0.1)
     there = lab.offer(job)
     zombie = lab.start(job)
-    wait(lambda: there.look().newest == 1)
-    pids = [zombie.pid]
-    os.kill(zombie.pid, signal.SIGSTOP)  # its trainer, if it has begun, goes on to its end
+    wait(lambda: b'"step"' in (there.objects.read(f"runs/{job.id}/attempts/0001.beat") or b""))
+    os.kill(zombie.pid, signal.SIGSTOP)  # its trainer goes on to the end
     heard = there.look().heard(1)
     assert lab.start(job).wait() == 77  # too early: the claim is alive
-    wait(lambda: there.objects.now() - heard > SILENCE)
+    wait(lambda: there.objects.now() - heard > lab.silence)
+    wait(lambda: len(descendants(zombie.pid)) == 0 or not any(map(exists, descendants(zombie.pid))))
     other = lab.start(job)
     wait(lambda: there.look().newest == 2)
-    assert other.wait() == 0
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+    os.kill(zombie.pid, signal.SIGCONT)  # with a whole result, and nobody has committed yet
     assert zombie.wait() == 77
+    assert other.wait() == 0
     manifest = there.manifest()
     assert manifest is not None and manifest["attempt"] == 2
     assert there.read("attempts/0001.exit.json")["reason"] == "lost_claim"
@@ -182,21 +118,25 @@ def test_a_worker_that_was_taken_for_dead_commits_nothing(lab: Lab) -> None:
     assert (progress.done, lab.right(job)) == (1, True)
 
 
-def test_a_run_that_may_resume_goes_on_from_a_checkpoint_at_the_exchange(lab: Lab) -> None:
-    job = lab.job(3, steps=30, seconds=0.1)
-    job.give(Resources(resume="allowed", checkpoint_every=2, grace_seconds=1))
+def test_a_run_that_may_resume_goes_on_from_a_checkpoint_at_the_exchange(lab: "Lab") -> None:
+    job = lab.job(3, steps=40, seconds=0.1)
+    job.give(Resources(resume="allowed", checkpoint_every=2, grace_seconds=5))
     there = lab.offer(job)
     first = lab.start(job)
     found: tuple[int, str] = wait(lambda: there.look().checkpoint())
-    first.kill()
-    wait(lambda: not there.alive(there.look(), 1))
+    first.terminate()  # as an engine that wants the machine back
+    assert first.wait() == 75
+    end = there.read("attempts/0001.exit.json")
+    assert end["reason"] == "preempted"
+    assert end["checkpoint"] >= found[0] >= 2
     assert lab.start(job).wait() == 0
     assert lab.execute([job]).done == 1
     assert lab.right(job)
-    assert json.loads(job.verified("result.json").read_text())["resumed_from"] >= found[0] >= 2
+    assert json.loads(job.verified("result.json").read_text())["resumed_from"] == end["checkpoint"]
+    assert there.look().checkpoint() is None  # nobody needs them any more
 
 
-def test_a_torn_upload_is_never_seen_as_a_result(lab: Lab) -> None:
+def test_a_torn_upload_is_never_seen_as_a_result(lab: "Lab") -> None:
     job = lab.job(4)
     there = lab.offer(job)
     assert there.claim({"host": "elsewhere"}) == 1
@@ -213,7 +153,7 @@ def test_a_torn_upload_is_never_seen_as_a_result(lab: Lab) -> None:
     assert len(job.attempts()) == 2
 
 
-def test_a_damaged_result_is_told_and_not_committed(lab: Lab) -> None:
+def test_a_damaged_result_is_told_and_not_committed(lab: "Lab") -> None:
     job = lab.job(5)
     there = lab.offer(job)
     assert lab.start(job).wait() == 0
@@ -231,7 +171,7 @@ def test_a_damaged_result_is_told_and_not_committed(lab: Lab) -> None:
     assert lab.right(job)
 
 
-def test_a_server_that_is_away_is_waited_for(lab: Lab) -> None:
+def test_a_server_that_is_away_is_waited_for(lab: "Lab") -> None:
     jobs = [lab.job(seed, steps=10, seconds=0.1) for seed in (6, 7)]
     away: list[float] = []
     told: set[str] = set()
@@ -241,7 +181,7 @@ def test_a_server_that_is_away_is_waited_for(lab: Lab) -> None:
         if not away and len(progress.running) == 2:
             lab.s3.door.close()
             away.append(time.monotonic())
-        if len(away) == 1 and time.monotonic() - away[0] > SILENCE + 2:  # both have ended, and nobody could be told
+        if len(away) == 1 and time.monotonic() - away[0] > lab.silence + 2:  # both have ended, and nobody could be told
             lab.s3.door.open()
             away.append(time.monotonic())
 
@@ -252,10 +192,10 @@ def test_a_server_that_is_away_is_waited_for(lab: Lab) -> None:
     assert any(re.match(r"exchange s3://bucket-of-tests/\w+/a: no answer \(", said) for said in told)
     log = lab.log.read_text()
     assert "; waiting" in log
-    assert KEY_ID not in log and SECRET not in log
+    assert not any(secret in log for secret in lab.secrets)
 
 
-def test_a_job_that_is_called_off_is_stopped_where_it_runs(lab: Lab) -> None:
+def test_a_job_that_is_called_off_is_stopped_where_it_runs(lab: "Lab") -> None:
     job = lab.job(8, steps=10**6, seconds=0.05)
 
     def watch(progress: Progress) -> None:
@@ -268,14 +208,14 @@ def test_a_job_that_is_called_off_is_stopped_where_it_runs(lab: Lab) -> None:
     assert job.state() is State.CANCELLED
 
 
-def test_a_bucket_that_is_not_there_fails_every_job_with_one_line(lab: Lab) -> None:
+def test_a_bucket_that_is_not_there_fails_every_job_with_one_line(lab: "Lab") -> None:
     job = lab.job(10)
     lab.objects = objects_at("s3://no-such-bucket/x")
     progress = lab.execute([job])
     assert re.match("exchange s3://no-such-bucket/x: .* Make the bucket, or name another.", progress.failed[job.id])
 
 
-def test_attempts_made_here_are_counted_on_from(lab: Lab) -> None:
+def test_attempts_made_here_are_counted_on_from(lab: "Lab") -> None:
     job = lab.job(11)
     attempt = job.claim({})
     assert attempt is not None
@@ -284,3 +224,94 @@ def test_attempts_made_here_are_counted_on_from(lab: Lab) -> None:
     assert [path.name for path in job.attempts()] == ["0001", "0002"]
     assert "exchange" not in json.loads((job.attempts()[0] / "claim.json").read_text())
     assert lab.right(job)
+
+
+FETCHES = """
+import json, sys
+from pathlib import Path
+job = Path(sys.argv[-1])
+store = job.parent.parent
+(Path({tmp!r}) / "seen.json").write_text(json.dumps({{
+    "files": {{str(p.relative_to(store)): p.read_text() for p in store.rglob("*") if p.is_file()}}, "store": str(store),
+}}))
+sys.exit(3)
+"""
+
+
+def test_a_worker_finds_what_its_trainer_will_look_for(lab: "Lab", tmp_path: Path) -> None:
+    content = b'["a question"]\n'
+    rows = hashlib.sha256(content).hexdigest()
+    store = lab.runs.parent
+    (store / "data" / "rows").mkdir(parents=True)
+    (store / "data" / "rows" / f"{rows}.jsonl").write_bytes(content)
+    base = JobDirectory(store / "bases" / "some-base")
+    base.create({"id": "some-base", "identity": {"kind": "base"}})
+    attempt = base.claim({})
+    assert attempt is not None
+    (attempt.stage / "model.safetensors").write_text("weights")
+    assert attempt.commit()
+    attempt.exit(Reason.OK)
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", "pickled.bin"):
+        (model / name).write_text(name)
+    run = JobDirectory(lab.runs / "some-run")
+    run.create(
+        {"id": "some-run", "identity": {"base_id": "some-base", "task": [{"sha256": rows}]}, "folder": str(model)}
+    )
+    lab.executor().submit([run.path])
+    script = [sys.executable, "-c", FETCHES.format(tmp=str(tmp_path))]
+    url = f"{lab.s3.url}/runs/some-run"
+    carry = f"import sys; from harness.train.courier import carry; sys.exit(carry({url!r}, {script!r}))"
+    assert subprocess.run([sys.executable, "-c", carry], check=False).returncode == 3
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    files: dict[str, str] = seen["files"]
+    assert files[f"data/rows/{rows}.jsonl"] == content.decode()
+    assert files["bases/some-base/result/model.safetensors"] == "weights"
+    assert json.loads(files["runs/some-run/spec.json"])["folder"] == f"{seen['store']}/files"
+    assert {name for name in files if name.startswith("files/")} == {
+        *("files/config.json", "files/tokenizer.json", "files/tokenizer_config.json", "files/model.safetensors")
+    }
+    end = lab.at(run).read("attempts/0001.exit.json")
+    assert (end["reason"], end["message"]) == ("killed", "its supervisor was over, with status 3")
+
+
+def test_a_driver_that_was_started_again_asks_by_its_handles(lab: "Lab") -> None:
+    job = lab.job(13)
+    first = lab.executor()
+    handles = first.submit([job.path])  # and is killed: its engine goes on
+    assert lab.start(job).wait() == 0
+    second = lab.executor()
+    assert second.name == first.name == f"elsewhere through {lab.s3.url}"
+    assert second.poll(handles) == {handles[0]: "gone"}
+    assert lab.right(job)
+
+
+def test_a_folder_serves_as_an_exchange(lab: "Lab", tmp_path: Path) -> None:
+    (tmp_path / "exchange").mkdir()
+    lab.go_through(f"file://{tmp_path / 'exchange'}")
+    job = lab.job(12)
+    assert lab.execute([job]).done == 1
+    assert lab.right(job)
+
+
+@pytest.mark.slow
+def test_a_real_run_by_way_of_a_bucket_is_the_same_to_the_bit(lab: "Lab", pocket: "Pocket", tmp_path: Path) -> None:
+    local = LocalExecutor(tmp_path / "local.log", worker(), [None], server=server())
+    try:
+        here = pocket.store("here")
+        assert execute("bases", [here.base()], local, lambda _: None).done == 1
+        assert execute("runs", [here.run()], local, lambda _: None).done == 1
+    finally:
+        local.close()
+    shutil.copytree(tmp_path / "here" / "bases", tmp_path / "there" / "bases")
+    there = pocket.store("there")
+    by_exchange = lab.real(tmp_path / "there")
+    try:
+        assert execute("runs", [there.run()], by_exchange, lambda _: None).failed == {}
+    finally:
+        by_exchange.close()
+    results = [run.result for run in (here.run(), there.run())]
+    ours, theirs = ({file.name: sha256(file) for file in folder.iterdir()} for folder in results)
+    assert len(ours) > 5
+    assert ours == theirs

@@ -108,7 +108,11 @@ def test_silence_by_the_servers_clock_ends_a_claim(objects: Objects, monkeypatch
     monkeypatch.setattr("time.time", lambda: now + 10_000)  # this host's clock is wrong, which says nothing
     assert job.claim({}) is None
     later: list[float] = [now + 99]
-    monkeypatch.setattr(type(objects), "now", lambda _: later[0])
+
+    def server_time(_: Objects) -> float:
+        return later[0]
+
+    monkeypatch.setattr(type(objects), "now", server_time)
     assert job.alive(job.look(), 1)
     later[0] = now + 102  # times are whole seconds
     assert not job.alive(job.look(), 1)

@@ -1,12 +1,12 @@
 """Objects in a folder and in a bucket: one creator wins, and what cannot be relied on is refused."""
 
 import threading
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from harness.record.object_store import StoreObjects
 from harness.record.object_url import check, objects_at
@@ -71,32 +71,35 @@ def test_keys_lead_nowhere_else(key: str, tmp_path: Path) -> None:
         objects_at(f"file://{tmp_path}").put(key, b"")
 
 
-class Ignoring(MemoryFileSystem):
-    """A store that takes every create for a write."""
-
-    store: dict[str, Any] = {}  # noqa: RUF012 (fsspec's own name and kind)
-    pseudo_dirs = [""]  # noqa: RUF012 (likewise)
-    cachable = False
-
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        super().pipe_file(path, value, mode="overwrite", **kwargs)
+def store(**own: Any) -> StoreObjects:
+    """Return objects in memory, in a kind of file system of the test's own."""
+    kind: Any = import_module("fsspec.implementations.memory").MemoryFileSystem
+    apart: dict[str, Any] = {"store": {}, "pseudo_dirs": [""], "cachable": False}
+    return StoreObjects("s3://bucket/prefix", type("Mine", (kind,), apart | own), "bucket/prefix")
 
 
-class LooksFirst(Ignoring):
-    """A store with fsspec's own way to create: it looks, then it writes. One after the other, it seems to work."""
+def overwrites(self: Any, path: str, value: bytes, mode: str = "overwrite") -> None:
+    """Take every create for a write."""
+    self.open(path, "wb", data=value)
 
-    pipe_file = fsspec.AbstractFileSystem.pipe_file
+
+def looks_first() -> Any:
+    """Return fsspec's own way to create: it looks, then it writes."""
+    return import_module("fsspec").AbstractFileSystem.pipe_file
 
 
-@pytest.mark.parametrize("kind", [Ignoring, LooksFirst])
-def test_a_store_where_two_can_create_the_same_is_refused(kind: type[Ignoring]) -> None:
-    objects = StoreObjects("s3://bucket/prefix", kind, "bucket/prefix")
+@pytest.mark.parametrize("create", [overwrites, looks_first()])
+def test_a_store_where_two_can_create_the_same_is_refused(create: Any) -> None:
     with pytest.raises(Unfit, match=r"^exchange s3://bucket/prefix: two can create the same object there, .*If-None"):
-        check(objects)
+        check(store(pipe_file=create))
+
+
+def test_a_store_that_creates_by_itself_is_taken() -> None:
+    check(store())
 
 
 def test_a_store_that_looks_first_seems_to_work_when_tried_in_turn() -> None:
-    objects = StoreObjects("s3://bucket/prefix", LooksFirst, "bucket/prefix")  # so its class must be looked at
+    objects = store(pipe_file=looks_first())  # so its class must be looked at
     assert [objects.create("x", b"1"), objects.create("x", b"2")] == [True, False]
 
 
@@ -136,7 +139,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
 
 
 def test_a_scheme_whose_package_is_missing_says_which() -> None:
-    if pytest.importorskip("fsspec").utils and __import__("importlib.util").util.find_spec("gcsfs"):
+    if find_spec("gcsfs") is not None:
         pytest.skip("gcsfs is installed")
     with pytest.raises(Unfit, match="needs the package gcsfs"):
         objects_at("gs://bucket/x")
