@@ -60,7 +60,7 @@ def train(attempt: Attempt) -> int:
     start, total = _resumed(job, said["seed"], resources)
     stop: list[int] = []
     if resources.resume == "allowed":
-        signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+        signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     with (attempt.path / "steps.txt").open("a", encoding="utf-8") as log:
         for step in range(start + 1, said["steps"] + 1):
             time.sleep(said["seconds"])

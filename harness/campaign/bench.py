@@ -45,6 +45,10 @@ INDEX_EVERY = 20.0
 MakeExecutor = Callable[[], Executor]
 
 
+def _untold(_: str, __: str) -> None:
+    """Tell nobody of a damaged result: whoever decides on it is told."""
+
+
 def _unsaid(_: str) -> None:
     """Say nothing."""
 
@@ -62,6 +66,8 @@ class Bench:
     """Whether runs that failed in earlier commands are to be executed again, and so count as not executed yet."""
     failed: dict[str, str] = field(default_factory=dict[str, str])
     """Job id: why it gave no result in this command."""
+    damaged: dict[str, str] = field(default_factory=dict[str, str])
+    """Job id: which file of its result is not what was committed, so that it does not count."""
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -274,7 +280,7 @@ class Bench:
         if not self.unfinished(runs):
             return []
         self.check_pinned()
-        self.store.root.mkdir(parents=True, exist_ok=True)
+        self.store.make()
         for job in self.unfinished(runs):
             if job.id not in self.failed:  # in this command
                 job.call_on()
@@ -327,7 +333,7 @@ class Bench:
             if progress.executed > last[1] and time.monotonic() - last[0] > INDEX_EVERY:
                 from harness.store import refresh  # duckdb, 0.2 s
 
-                refresh(self.store, self.measures())
+                refresh(self.store, self.measures(), _untold)
                 last[:] = time.monotonic(), progress.executed
 
         return watched

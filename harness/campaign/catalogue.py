@@ -12,6 +12,7 @@ from harness.campaign.foreseen import foreseen
 from harness.campaign.verdicts import subject_name, subjects
 from harness.plan import RunSet
 from harness.record.atomic import read_json
+from harness.record.foreign import reading
 from harness.record.job import JobDirectory
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import latest
@@ -106,8 +107,9 @@ def _tested(
 
 def _cpu_seconds(job: JobDirectory) -> float:
     """Return the processor time of all attempts that said theirs."""
-    said = (read_json(attempt / "timing.json") for attempt in job.attempts())
-    return sum(float(timing["cpu_seconds"]) for timing in said if timing)
+    with reading(job.path / "attempts"):
+        said = (read_json(attempt / "timing.json") for attempt in job.attempts())
+        return sum(float(timing["cpu_seconds"]) for timing in said if timing)
 
 
 def _busy(jobs: Iterable[JobDirectory]) -> float:

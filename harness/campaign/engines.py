@@ -1,12 +1,13 @@
 """The engine that a command's runs go to, made from the protocol's resources and the project's settings."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from harness.campaign.machine import driver_gpus
-from harness.execute import Executor, LocalExecutor
+from harness.execute import Executor, LocalExecutor, Refused, Unreachable
 from harness.execute.local import forks, local_slots
 from harness.execute.worker import server, worker
 from harness.record.layout import Store
@@ -26,9 +27,38 @@ def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, a
     Raises:
         Unable: this machine has not what a run wants, or not what the engine needs.
     """
-    store.root.mkdir(parents=True, exist_ok=True)
-    del engine
-    return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+    store.make()
+    made = {"slurm": _slurm, "ray": _ray}
+    if engine == "local":
+        return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+    try:
+        return made[engine](store.engines, resources, shelf)
+    except (Refused, Unreachable) as error:
+        raise Unable(str(error)) from None
+
+
+def reachable(handles_of: Collection[str], store: Store, shelf: Shelf) -> dict[str, Executor]:
+    """Return executors that can be asked about jobs, by the name that their handles bear; those at hand only."""
+    found: dict[str, Executor] = {}
+    for engine in ("slurm", "ray"):
+        if any(name.startswith(engine) for name in handles_of):
+            with suppress(Unable):
+                one = executor(engine, store, shelf, Resources())
+                found[one.name] = one
+    return found
+
+
+def _slurm(folder: Path, resources: Resources, shelf: Shelf) -> Executor:
+    from harness.execute.slurm import SlurmExecutor
+
+    allowed = shelf.code_root is not None
+    return SlurmExecutor(folder / "slurm", worker(shelf.code_root), resources, shelf.slurm, setup_allowed=allowed)
+
+
+def _ray(folder: Path, resources: Resources, shelf: Shelf) -> Executor:
+    from harness.execute.ray_jobs import RayExecutor
+
+    return RayExecutor(folder / "ray", worker(shelf.code_root), resources, shelf.ray)
 
 
 def _local(log: Path, resources: Resources, at_once: int | None, code_root: Path | None) -> LocalExecutor:

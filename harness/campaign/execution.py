@@ -66,6 +66,8 @@ class _Open:
     """What the engine calls it; None while it is to be handed over, or in another command's hands."""
     before: int = 0
     """Attempts that there were when it was handed over."""
+    taken_up: bool = False
+    """Whether an earlier command handed it over, which may have died before the engine had it."""
     losses: Losses = field(default_factory=Losses)
 
 
@@ -100,7 +102,7 @@ class Execution:
             return
         said = one.job.handle()
         if said is not None and said.get("engine") == self._executor.name:
-            one.handle, one.before = said["handle"], said["attempts"]
+            one.handle, one.before, one.taken_up = said["handle"], said["attempts"], True
 
     def _hand_over(self) -> None:
         """Give the engine what nobody has."""
@@ -162,6 +164,10 @@ class Execution:
     def _lost(self, one: _Open) -> None:
         """Repeat a job whose attempt ended without a result, or give it up with its reason."""
         began = len(one.job.attempts()) > one.before
+        known, one.taken_up = one.taken_up, False
+        if known and not began and not one.job.called_off:  # the engine never had it, or has forgotten it
+            one.handle = None
+            return
         end = (one.job.last_exit() if began else None) or Exit(Reason.KILLED, "" if began else self._unbegun())
         end = CALLED_OFF if one.job.called_off else end
         one.handle = None

@@ -7,15 +7,20 @@ others reported. Nothing is decided here. A declaration that is gone leaves its 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.campaign.bench import Bench
 from harness.campaign.beside import Beside, beside
+from harness.campaign.readable import with_index
 from harness.plan import registration_hash
 from harness.record.layout import Store
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import newest
 from harness.spec import DeclarationError, Hypothesis, Protocol
 from harness.spec.shelf import Shelf
+
+if TYPE_CHECKING:
+    from harness.store.ingest import Damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +48,23 @@ class Findings:
     """Hypotheses asked for, or all of the shelf, without a verdict under any protocol reported."""
 
 
-def findings(shelf: Shelf, store: Store, names: Sequence[str] = (), protocol: str | None = None) -> Findings:
+def findings(
+    shelf: Shelf,
+    store: Store,
+    names: Sequence[str] = (),
+    protocol: str | None = None,
+    damaged: "Damaged | None" = None,
+) -> Findings:
     """Return the findings on the hypotheses `names` (all without one) under a protocol (any where None).
 
-    The index is brought up to date first.
+    The index is brought up to date first, apart where the store may only be read. Results that are not what was
+    committed are told to `damaged`, if it is there.
 
     Raises:
         DeclarationError: a name that is neither declared nor has a verdict, or a measure that cannot be used.
         IntegrityError: a committed file is not what was committed.
     """
-    from harness.store import refresh
-
-    refresh(store, [shelf.path("analysis", name) for name in shelf.names("analysis")])
+    store = with_index(store, [shelf.path("analysis", name) for name in shelf.names("analysis")], damaged)
     found = [(path.stem, said) for path, said in newest(store) if protocol in (None, said.protocol)]
     everything = [said for _, said in found]
     decided = {said.hypothesis for said in everything}

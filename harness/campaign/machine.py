@@ -4,7 +4,6 @@ Torch is not imported. GPUs are asked of the driver's own tool, which takes a fr
 them is asked in a process of its own, and only where somebody wants to know.
 """
 
-import fcntl
 import json
 import os
 import platform
@@ -12,13 +11,16 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from harness.campaign.filesystem import Check, existing, file_checks
+from harness.campaign.reachable import engine_checks
 from harness.execute.local import available_cores
+from harness.spec.secrets import secret_names, without_secrets
+from harness.spec.shelf import Shelf
 
 GIB = 2**30
 SECONDS = 5.0
@@ -31,16 +33,6 @@ print(json.dumps([[p.name, p.total_memory / 2**30] for p in each]))
 """
 _REQUIRED = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:\[[^]]*\])?\s*([<>=!~0-9.,\s]*)$")
 _BOUND = re.compile(r"(>=|<=|==|<|>)\s*([0-9][0-9.]*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool | None
-    """None where nothing depends on it."""
-    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +60,15 @@ def look(*, torch: bool = False) -> Machine:
     return Machine(
         gpus=tuple(_torch_gpus() if torch else driver_gpus()),
         host_gib=host_memory(),
-        free_gib=shutil.disk_usage(_existing(cache)).free / GIB,
+        free_gib=shutil.disk_usage(existing(cache)).free / GIB,
         hub=hub_answers(),
         cache=cache,
         installed=frozenset(name for name in OPTIONAL if _version(name) is not None),
     )
 
 
-def checks(store: Path, machine: Machine) -> Iterator[Check]:
-    """Yield what was looked at, the most basic first."""
+def checks(store: Path, machine: Machine, shelf: Shelf) -> Iterator[Check]:
+    """Yield what was looked at, the most basic first; what a project settles of engines is on its shelf."""
     yield Check(
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform(terse=True)}"
     )
@@ -86,12 +78,21 @@ def checks(store: Path, machine: Machine) -> Iterator[Check]:
     yield Check("memory", None, f"{machine.host_gib:.0f} GiB" if machine.host_gib else "not known")
     shown = ", ".join(f"{name} ({gib:.0f} GiB)" for name, gib in machine.gpus)
     yield Check("gpus", None, shown or "none")
-    yield _writable(store)
-    yield _locking(store)
-    free = shutil.disk_usage(_existing(store)).free / GIB
+    yield from file_checks(store)
+    free = shutil.disk_usage(existing(store)).free / GIB
     yield Check("space", free > 1, f"{free:.1f} GiB free at the store, {machine.free_gib:.1f} GiB at the Hub's cache")
-    yield Check("hub", None, f"{_endpoint()} {'answers' if machine.hub else 'does not answer'}")
-    yield Check("token", None, "present" if _has_token() else "none; models behind consent cannot be fetched")
+    yield from engine_checks(shelf.slurm, shelf.ray, shelf.settings.get("executor"))
+    yield Check("hub", None, f"{without_secrets(_endpoint())} {'answers' if machine.hub else 'does not answer'}")
+    yield _tokens()
+    there = (f"{name} {_version(name) or 'not installed'}" for name in OPTIONAL)
+    yield Check("optional", None, ", ".join(there))
+
+
+def _tokens() -> Check:
+    """Say which secrets are there, by the names of their variables alone."""
+    names = ", ".join(secret_names()) or "none in the environment"
+    hub = "for the Hub: present" if _has_token() else "for the Hub: none; models behind consent cannot be fetched"
+    return Check("token", None, f"{hub}; variables: {names}")
 
 
 def hub_cache() -> Path:
@@ -174,39 +175,6 @@ def _parts(number: str) -> tuple[int, ...]:
     """Return a version as numbers; what follows a sign such as + (a build) or a letter does not count."""
     found = re.match(r"[0-9]+(?:\.[0-9]+)*", number)
     return tuple(map(int, found[0].split("."))) if found else ()
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest folder that exists, from a path upwards."""
-    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
-
-
-def _writable(store: Path) -> Check:
-    """Try what records rest on: a file, a hard link to it, and a rename of a folder."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=_existing(store)) as name:
-            folder = Path(name)
-            (folder / "a").write_text("a")
-            os.link(folder / "a", folder / "b")
-            (folder / "stage").mkdir()
-            (folder / "stage").rename(folder / "result")
-    except OSError as error:
-        return Check("store", False, f"{store}: {error.strerror}. Choose another --store.")
-    return Check("store", True, f"{store}: takes files, links and renames")
-
-
-def _locking(store: Path) -> Check:
-    """Try whether a second lock on one file is refused, as claims need it."""
-    try:
-        with tempfile.NamedTemporaryFile(prefix=".doctor-", dir=_existing(store)) as file, open(file.name) as other:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
-                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return Check("locks", True, "one process at a time holds a claim")
-    except OSError as error:
-        return Check("locks", False, f"{store}: {error.strerror}. Choose a --store on a disk with locks.")
-    return Check("locks", False, f"{store}: two claims are held at once. Choose a --store on a disk with locks.")
 
 
 def driver_gpus() -> Iterator[tuple[str, float]]:

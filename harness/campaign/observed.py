@@ -167,7 +167,13 @@ def _left_out(bench: Bench, runs: RunSet) -> dict[str, str]:
     """Return the runs with a result that does not count, with the reason."""
     ids = [run.id for run in runs.runs]
     by_hand = {run_id: f"excluded: {reason}" for run_id, reason in excluded(bench.store).items() if run_id in ids}
-    return {run_id: f"invalid: {why}" for run_id, why in invalid_runs(bench.store, ids).items()} | by_hand
+    damaged = {run_id: _damage(bench, run_id, why) for run_id, why in bench.damaged.items() if run_id in ids}
+    return {run_id: f"invalid: {why}" for run_id, why in invalid_runs(bench.store, ids).items()} | damaged | by_hand
+
+
+def _damage(bench: Bench, run_id: str, why: str) -> str:
+    """Return the reason without the remedy and the place of the store, which are none of a verdict's business."""
+    return f"damaged: {why.removeprefix(f'{bench.store.runs / run_id}/').partition('. ')[0]}"
 
 
 def _why(bench: Bench, run: PlannedRun, left_out: Mapping[str, str]) -> str:
@@ -256,4 +262,4 @@ def _software(bench: Bench, ids: Sequence[str]) -> dict[str, str]:
     _, rows = query(bench.store, "SELECT DISTINCT software FROM run WHERE list_contains(?, run_id)", [list(ids)])
     found: list[dict[str, str]] = [json.loads(row[0]) for row in rows]
     names = ("torch", "transformers", "trl", "peft")
-    return {name: ", ".join(sorted({said[name] for said in found})) or "no runs" for name in names}
+    return {name: ", ".join(sorted({str(said.get(name, "not said")) for said in found})) or "no runs" for name in names}

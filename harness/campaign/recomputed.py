@@ -13,6 +13,7 @@ from harness.campaign.findings import Findings, findings
 from harness.campaign.verdicts import made_subjects, subject_id, verdict_on
 from harness.plan import PlannedBase
 from harness.record.adopted import adopted
+from harness.record.atomic import IntegrityError
 from harness.record.layout import Store
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import latest, replace
@@ -34,19 +35,21 @@ class Recomputed:
 def recomputed(shelf: Shelf, store: Store, folder: Path, names: Sequence[str], protocol: str | None) -> Recomputed:
     """Return the findings on `names` under `protocol` made again; index and verdicts go to `folder`.
 
-    Raises:
-        IntegrityError: a committed file is gone, or cannot be read at all.
+    A job of which a file is gone, or cannot be read at all, is not in them, and is told.
     """
     from harness.store import rebuild
 
     again = store.made_again_in(folder)
     damaged: list[str] = []
-    rebuild(again, [shelf.path("analysis", name) for name in shelf.names("analysis")], damaged.append)
+    measures = [shelf.path("analysis", name) for name in shelf.names("analysis")]
+    lacking: dict[str, str] = {}
+    rebuild(again, measures, lacking.__setitem__, damaged.append)
     stale: list[str] = []
     for verdict in latest(store):  # all of them: a report of one names its rivals' outcomes
         if protocol in (None, verdict.protocol) and (why := _decided_again(shelf, again, verdict)):
             stale.append(f"{verdict.hypothesis} on {verdict.base} (protocol {verdict.protocol}): {why}")
-    return Recomputed(findings(shelf, again, names, protocol), tuple(damaged), tuple(stale))
+    made = findings(shelf, again, names, protocol, lacking.__setitem__)
+    return Recomputed(made, (*damaged, *lacking.values()), tuple(stale))
 
 
 def _decided_again(shelf: Shelf, store: Store, verdict: Verdict) -> str:
@@ -55,7 +58,7 @@ def _decided_again(shelf: Shelf, store: Store, verdict: Verdict) -> str:
     try:
         hypothesis = shelf.hypothesis(verdict.hypothesis)
         made = _on_its_subject(bench, hypothesis, verdict)
-    except (DeclarationError, RuntimeError) as error:
+    except (DeclarationError, IntegrityError, RuntimeError) as error:
         return str(error).splitlines()[0]
     if made is None:
         return "the bases that it is about are not those of the protocol any more"

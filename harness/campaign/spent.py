@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.plan import PlannedRun
 from harness.record.atomic import read_json
+from harness.record.foreign import reading
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.spec.canonical import canonical_json
@@ -40,8 +41,9 @@ def spent(store: Store) -> Spent:
     similar: defaultdict[Kind, list[float]] = defaultdict(list)
     for job, minutes in _finished(store):
         identity = job.spec()["identity"]
-        alike[_alike(job.id, identity)].append(minutes)
-        similar[_similar(job.id, identity)].append(minutes)
+        with reading(job.path / "spec.json"):
+            alike[_alike(job.id, identity)].append(minutes)
+            similar[_similar(job.id, identity)].append(minutes)
     return Spent(dict(alike), dict(similar))
 
 
@@ -50,8 +52,10 @@ def _finished(store: Store) -> Iterable[tuple[JobDirectory, float]]:
         job = JobDirectory(path.parent.parent)
         attempt = (job.manifest() or {}).get("attempt", 1)
         timing = read_json(job.path / "attempts" / f"{attempt:04d}" / "timing.json")
-        if timing is not None:
-            yield job, timing["cpu_seconds"] / 60
+        with reading(job.path):
+            minutes = None if timing is None else float(timing["cpu_seconds"]) / 60
+        if minutes is not None:
+            yield job, minutes
 
 
 def _alike(_: str, identity: Mapping[str, Any]) -> Kind:

@@ -12,6 +12,7 @@ from harness.campaign.seeds import executed
 from harness.plan import PlannedBase, PlannedRun, RunSet, tuning
 from harness.record.atomic import create_json, read_json
 from harness.record.exclusion import excluded
+from harness.record.foreign import reading
 from harness.record.verdict import Tried, Tuned
 from harness.spec import Cell, Given, Hypothesis
 from harness.spec.canonical import digest
@@ -93,12 +94,13 @@ def _kept(bench: Bench, hypothesis: Hypothesis, runs: RunSet) -> dict[Cell, Tune
     files = {run_id: found["files"] if found else None for run_id, found in manifests.items()}
     out = sorted(excluded(bench.store).keys() & files.keys())
     path = bench.store.tunings / f"{digest([files, out] if out else files)[:12]}.json"
-    kept = read_json(path)
+    kept = read_json(path, list)
     if kept is None:
         scores = _scores(bench, runs.runs)
         kept = [_tried(hypothesis, cell, runs.runs, scores).model_dump(mode="json") for cell in cells]
         create_json(path, kept)
-    return dict(zip(cells, (Tuned.model_validate(each, strict=False) for each in kept), strict=True))
+    with reading(path):
+        return dict(zip(cells, (Tuned.model_validate(each, strict=False) for each in kept), strict=True))
 
 
 def _scores(bench: Bench, runs: Sequence[PlannedRun]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from harness.campaign.bench import Bench
 from harness.campaign.integrity import deviations
 from harness.campaign.tuning import Tuning, tuned_on
 from harness.plan import PlannedBase, RunSet, bases_of, planned_base, registration_hash
+from harness.record.atomic import IntegrityError
 from harness.record.exclusion import excluded
 from harness.record.job import JobDirectory
 from harness.record.registration import Registration
@@ -84,8 +85,11 @@ def stored_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject)
 def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject) -> Verdict:
     """Return the verdict on a subject, decided now unless it is stored.
 
+    A run whose result is not what was committed counts as missing, and is noted in `bench.damaged`.
+
     Raises:
         RuntimeError: a base itself has no result.
+        IntegrityError: that of a base is not what was committed, or the manifest of a run's.
     """
     found = stored_on(bench, name, hypothesis, subject)
     if found is not None:
@@ -94,8 +98,13 @@ def verdict_on(bench: Bench, name: str, hypothesis: Hypothesis, subject: Subject
     from harness.campaign.observed import observed
     from harness.store import held, refresh
 
-    refresh(bench.store, bench.measures())
+    damaged: dict[str, str] = {}
+    refresh(bench.store, bench.measures(), damaged.__setitem__)
     runs, tuning = runs_of(bench, name, hypothesis, subject), tuned_on(bench, name, hypothesis, subject[0])
+    concerned = {run.id for run in runs.runs} | {base.id for base in runs.bases}
+    bench.damaged |= {job: why for job, why in damaged.items() if job in concerned}
+    if out := [why for base in runs.bases if (why := damaged.get(base.id))]:
+        raise IntegrityError("\n".join(out))
     seen = {base.name: observed(bench, hypothesis, base, of_base(runs, base), tuning) for base in subject}
     verdict = decided(
         Evidence(
@@ -156,6 +165,7 @@ def _inputs(bench: Bench, name: str, hypothesis: Hypothesis, runs: RunSet, tunin
     registration = bench.registration(name)
     jobs = [bench.base_job(base) for base in runs.bases] + [bench.run_job(run) for run in runs.runs]
     results = {job.id: _files(job) or bench.failed.get(job.id, str(job.state())) for job in jobs}
+    results |= {job.id: ["damaged", results[job.id]] for job in jobs if job.id in bench.damaged}
     older = bench.older_runs(registration, runs) if registration else bench.explore
     out = {run_id: why for run_id, why in excluded(bench.store).items() if run_id in results}
     measures = [path.read_text(encoding="utf-8") for path in bench.measures()]

@@ -1,6 +1,10 @@
 """What `test`, `run`, `verdict` and `pilot` share: executing with progress, cards beside their rivals, failures."""
 
+import shlex
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,11 +19,14 @@ from harness.execute import Executor
 from harness.plan import PlannedBase, RunSet
 from harness.publish.card import card
 from harness.record.adopted import AdoptedTable, adopted
+from harness.record.commands import at_work
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import as_json
 from harness.spec import Hypothesis
 
 FAILED = 1
+TOUCHED = 15.0
+"""Seconds between signs of life of a command."""
 
 
 def pin(session: Session, bench: Bench) -> None:
@@ -65,8 +72,28 @@ def execute(
 
     if not bench.unfinished(runs):
         return []
-    with ShownProgress(quiet=session.quiet) as shown:
-        return bench.execute(runs, lambda: executor(session, bench, engine, workers), shown.show, note)
+    with (
+        ShownProgress(quiet=session.quiet) as shown,
+        at_work(session.store, shlex.join(["harness", *session.typed])) as file,
+    ):
+
+        def watch(progress: Progress) -> None:
+            shown.show(progress)
+            _touch(file)
+
+        try:
+            return bench.execute(runs, lambda: executor(session, bench, engine, workers), watch, note)
+        except KeyboardInterrupt:
+            if engine != "local":
+                session.note(f"what {engine} has goes on; `harness cancel --all` stops it")
+            raise
+
+
+def _touch(file: Path) -> None:
+    """Give a sign of life, now and then."""
+    with suppress(OSError):
+        if time.time() - file.stat().st_mtime > TOUCHED:
+            file.touch()
 
 
 def as_shown(verdict: Verdict) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import click
 from harness.campaign.bench import Bench
 from harness.cli.session import Session, output_options, pass_session
 
+INTEGRITY = 3
+
 
 @click.group()
 def command() -> None:
@@ -55,14 +57,18 @@ def query(session: Session, sql: str) -> int:
 @output_options
 @pass_session
 def rebuild(session: Session) -> int:
-    """Make the index again from the records."""
+    """Make the index again from the records; exit 3 where a result is not what was committed, and leave it out."""
     from harness.store import rebuild
 
     bench = Bench(session.shelf, session.store, session.protocol_name(None))
-    published = rebuild(session.store, bench.measures())
-    text = f"{published.jobs} jobs in {session.store.index}"
-    session.emit({"jobs": published.jobs, "path": str(session.store.index)}, text)
-    return 0
+    damaged: dict[str, str] = {}
+    published = rebuild(session.store, bench.measures(), damaged.__setitem__)
+    for told in damaged.values():
+        click.echo(told, err=True)
+    left_out = f", without {len(damaged)} that are not what was committed" if damaged else ""
+    text = f"{published.jobs} jobs in {session.store.index}{left_out}"
+    session.emit({"jobs": published.jobs, "path": str(session.store.index), "damaged": damaged}, text)
+    return INTEGRITY if damaged else 0
 
 
 def _plain(value: Any) -> Any:

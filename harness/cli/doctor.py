@@ -6,7 +6,8 @@ import click
 
 from harness.campaign.ability import Ability, ability
 from harness.campaign.bench import Bench
-from harness.campaign.machine import Check, checks, look
+from harness.campaign.filesystem import Check
+from harness.campaign.machine import checks, look
 from harness.cli.names import protocol_names
 from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
@@ -25,7 +26,7 @@ MACHINE = 4
 @output_options
 @pass_session
 def command(session: Session, protocol: str | None, device: bool) -> int:
-    """Look at this machine (packages, memory, GPUs, disk, Hub) and at what each protocol wants of it."""
+    """Look at this machine (packages, memory, GPUs, disk, engines, Hub) and at what each protocol wants of it."""
     names = [protocol] if protocol else session.shelf.names("runs")
     found: dict[str, Ability] = {}
     machine = look(torch=device)
@@ -38,7 +39,7 @@ def command(session: Session, protocol: str | None, device: bool) -> int:
             session.note(f"{name}: {error.lines[0]}")
             continue
         found[name] = ability(declared, name, machine)
-    seen = list(checks(session.store.root, machine))
+    seen = list(checks(session.store.root, machine, session.shelf))
     said = {name: {"able": one.able, "missing": one.missing, "notes": one.notes} for name, one in found.items()}
     session.emit({"checks": [asdict(check) for check in seen], "protocols": said}, _text(seen, found))
     return MACHINE if protocol and not found[protocol].able else 0

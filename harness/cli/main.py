@@ -8,6 +8,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from click.shell_completion import CompletionItem
 from harness import __version__
 from harness.cli.mistakes import told
 from harness.cli.session import Session, output_options
+from harness.publish.terminal import printable
 
 COMMANDS = {
     "test": "Run what a claim needs, decide, and print the verdict card.",
@@ -33,6 +35,8 @@ COMMANDS = {
     "run": "Execute runs without deciding.",
     "frontier": "Search the rate at which runs begin to collapse, by rank.",
     "status": "Show what is done, what is at work, what failed.",
+    "logs": "Show what a run prints, as it grows.",
+    "cancel": "Call runs off, wherever they are.",
     "verdict": "Show stored verdicts; computes nothing.",
     "catalogue": "What all claims came to, and what it took, as a table.",
     "report": "Write an appendix, tables, figures and a page of the verdicts.",
@@ -46,6 +50,9 @@ COMMANDS = {
 
 COMPLETE = "_HARNESS_COMPLETE"
 """The variable that a shell asks for completions with; the script of `harness completion` sets it."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_PARTIAL = re.compile(r"(?<=/)\.(?:index[-.][^/]*|([^/]+)\.[0-9]+-[0-9a-f]{8})$")
+"""A file in the making, which is called like the one that it was to become."""
 OK, USAGE, INTEGRITY, MACHINE, INTERRUPTED = 0, 2, 3, 4, 130
 
 
@@ -111,15 +118,31 @@ def status(arguments: list[str] | None = None) -> int:
         click.echo("interrupted; the same command goes on from here", err=True)
         return INTERRUPTED
     except RuntimeError as error:
-        if str(error) != "Query interrupted":  # what DuckDB makes of Ctrl-C
+        if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
+            click.echo("interrupted; the same command goes on from here", err=True)
+            return INTERRUPTED
+        from harness.campaign.engines import Unable  # 0.1 s, which --help does not need
+
+        if not isinstance(error, Unable):
             raise
-        click.echo("interrupted; the same command goes on from here", err=True)
-        return INTERRUPTED
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
-            raise
-        click.echo(f"{error.filename}: {error.strerror}. Choose another --store, or make room.", err=True)
+        click.echo(printable(str(error)), err=True)
         return MACHINE
+    except Exception as error:
+        if (said := _unwritable(error)) is None:
+            raise
+        click.echo(printable(f"{said}. Choose another --store, or make room."), err=True)
+        return MACHINE
+
+
+def _unwritable(error: Exception) -> str | None:
+    """Return what an error says of a disk that takes no more, or a place that takes nothing; None of any other."""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        where = _PARTIAL.sub(lambda of: of[1] or "index.duckdb", str(error.filename)) + ": " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}"
+    if type(error).__module__.endswith("duckdb"):  # whose errors have no number
+        said = (os.strerror(number) for number in UNWRITABLE if os.strerror(number) in str(error))
+        return next((f"the index: {why}" for why in said), None)
+    return None
 
 
 def _completed() -> int:
@@ -136,14 +159,15 @@ def _completed() -> int:
 
 def _status(arguments: list[str] | None) -> int:
     try:
-        return cli.main(args=arguments, prog_name="harness", standalone_mode=False) or OK
+        session = Session(typed=tuple(sys.argv[1:] if arguments is None else arguments))
+        return cli.main(args=arguments, prog_name="harness", standalone_mode=False, obj=session) or OK
     except ValueError as error:
         from harness.record.atomic import IntegrityError  # these take 0.1 s, which --help does not need
         from harness.spec import DeclarationError
 
         if not isinstance(error, DeclarationError | IntegrityError):
             raise
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         return USAGE if isinstance(error, DeclarationError) else INTEGRITY
 
 

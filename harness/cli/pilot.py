@@ -24,7 +24,7 @@ def command(session: Session, protocol: str | None, workers: int | None, engine:
 
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol))
     pin(session, bench)  # the protocol's mistakes are told before any folder is made
-    bench.store.pilot(bench.protocol_name).root.mkdir(parents=True, exist_ok=True)
+    bench.store.pilot(bench.protocol_name).make()
     try:
         with ShownProgress(quiet=session.quiet) as shown:
             choice = run_pilot(bench, lambda: executor(session, bench, engine, workers), shown.show)

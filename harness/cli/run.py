@@ -7,6 +7,7 @@ from harness.campaign.engines import Engine
 from harness.campaign.execution import Progress
 from harness.campaign.foreseen import needed, unfinished_tunings
 from harness.cli.campaign import FAILED, asked, execute, pin, tell_failures
+from harness.cli.detached import leave_at_work
 from harness.cli.names import hypothesis_names
 from harness.cli.session import (
     Session,
@@ -28,6 +29,7 @@ from harness.plan import RunSet, union
 @workers_option
 @engine_option
 @explore_option
+@click.option("--detach", is_flag=True, help="Leave the command at work in the background.")
 @output_options
 @pass_session
 def command(
@@ -38,8 +40,11 @@ def command(
     workers: int | None,
     engine: Engine,
     explore: bool,
+    detach: bool,
 ) -> int:
     """Execute the runs that the claims NAME need (all claims of the shelf without one)."""
+    if detach:
+        return leave_at_work(session)
     bench = Bench(session.shelf, session.store, session.protocol_name(protocol), explore)
     pin(session, bench)
     hypotheses, bases = asked(bench, names), bench.bases(models) if models else None

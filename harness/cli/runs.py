@@ -9,13 +9,14 @@ from pydantic import ValidationError
 
 from harness.campaign.bench import Bench
 from harness.cli.campaign import models as named_models
-from harness.cli.mistakes import meant, nearest_run
+from harness.cli.jobs import job_named
 from harness.cli.names import hypothesis_names, run_names
 from harness.cli.session import Session, models_option, output_options, pass_session, protocol_option
 from harness.plan import own_bases
 from harness.record.atomic import read_json
 from harness.record.exclusion import exclude as exclude_run
 from harness.record.exclusion import excluded
+from harness.record.foreign import reading
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.spec import Cell
@@ -49,7 +50,7 @@ def list_(session: Session) -> int:
 @pass_session
 def show(session: Session, run: str) -> int:
     """Show RUN (an id, or how one begins or ends): what it is identified by, its facts, its files."""
-    job = _found(session.store, run)
+    job = job_named(_jobs(session.store), run)
     manifest: dict[str, Any] = job.manifest() or {"files": {}}
     said = {
         **_listed(job, excluded(session.store)),
@@ -69,7 +70,7 @@ def show(session: Session, run: str) -> int:
 @pass_session
 def exclude(session: Session, run: str, reason: str) -> int:
     """Take RUN out of every verdict from now on; it stays in the store, and there is no way back."""
-    job = _found(session.store, run)
+    job = job_named(_jobs(session.store), run)
     in_force = exclude_run(session.store, job.id, reason)
     if in_force.reason != reason.strip():
         session.note(f"{job.id} was excluded before; the first reason stays")
@@ -132,26 +133,17 @@ def _jobs(store: Store) -> list[JobDirectory]:
     return [JobDirectory(path.parent) for path in sorted(store.runs.glob("*/spec.json"))]
 
 
-def _found(store: Store, run: str) -> JobDirectory:
-    named = [job for job in _jobs(store) if job.id.startswith(run) or job.id.endswith(run)]
-    exact = [job for job in named if job.id == run]
-    if len(exact or named) != 1:
-        told = f"{len(named)} runs have" if named else "no run has"
-        hint = "" if named else meant(nearest_run(run, (job.id for job in _jobs(store))))
-        raise click.ClickException(f"{told} this name: {run}.{hint} `harness runs list` shows them all.")
-    return (exact or named)[0]
-
-
 def _listed(job: JobDirectory, reasons: dict[str, str]) -> dict[str, Any]:
     identity = job.spec()["identity"]
-    return {
-        "id": job.id,
-        "cell": _cell(identity["cell"]),
-        "seed": identity["seed"],
-        "base": identity["base_id"],
-        "state": str(job.state()),
-        "excluded": reasons.get(job.id),
-    }
+    with reading(job.path / "spec.json"):
+        return {
+            "id": job.id,
+            "cell": _cell(identity["cell"]),
+            "seed": int(identity["seed"]),
+            "base": str(identity["base_id"]),
+            "state": str(job.state()),
+            "excluded": reasons.get(job.id),
+        }
 
 
 def _cell(recorded: dict[str, Any]) -> str:

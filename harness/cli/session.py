@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from harness.publish.terminal import printable
 from harness.publish.width import folded, width_in
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Session:
     chosen_store: Path | None = None
     quiet: bool = False
     json: bool = False
+    typed: tuple[str, ...] = ()
+    """The words of the command line."""
     allow_code: bool = False
     """Whether code of the project that a declaration names may be run."""
 
@@ -75,17 +78,28 @@ class Session:
 
         Text `as_is` is meant for other programs, and is not.
         """
+        if not as_is:
+            text = printable(text)
         if not self.json and not as_is and self.room is not None:
             text = folded(text, self.width)
         try:
-            click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) if self.json else text)
+            click.echo(_json(value) if self.json else text)
         except BrokenPipeError:  # whoever read us has left, as `head` does; the exit code still tells the outcome
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def note(self, text: str) -> None:
         """Say something beside the result."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(printable(text), err=True)
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON, in which a number that is not finite, as only a foreign record has it, is a text."""
+    try:
+        return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        plain = json.loads(json.dumps(value), parse_constant=str)
+        return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

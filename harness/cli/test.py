@@ -129,13 +129,15 @@ def _on_table(bench: Bench, name: str, hypothesis: Hypothesis, table: AdoptedTab
 
 
 def _status(session: Session, verdicts: list[Verdict], bench: Bench, *, gate: bool) -> int:
-    """Return the exit status: a changed declaration goes before failed runs, these before the gate."""
+    """Return the exit status: changed declarations and results go before failed runs, these before the gate."""
     changed = [verdict for verdict in verdicts if verdict.registered.violated]
     for verdict in changed:
         rule = "Restore the declaration, or `harness register {0} --amend --reason TEXT`, or `test --explore`."
         said = "; ".join(verdict.registered.deviations)
         click.echo(f"{verdict.hypothesis} on {verdict.base}: {said}. {rule.format(verdict.hypothesis)}", err=True)
-    if changed:
+    for told in bench.damaged.values():
+        click.echo(f"{told} Until then it counts as missing.", err=True)
+    if changed or bench.damaged:
         return INTEGRITY
     if bench.failed:
         return FAILED

@@ -103,9 +103,8 @@ def local_slots(resources: Resources, devices: Sequence[str], at_once: int | Non
     if not found:
         has = f"{len(devices)} devices" if resources.gpus else f"{available_cores()} cores"
         wants = f"{resources.gpus:g} GPUs" if resources.gpus else f"{resources.cpus} cores"
-        raise ValueError(
-            f"resources: a run wants {wants}, and this machine has {has}. Lower it, or name another engine."
-        )
+        rule = "Lower it in the protocol, or name another --executor."
+        raise ValueError(f"resources: a run wants {wants}, and this machine has {has}. {rule}")
     if at_once is None:
         return found
     return [found[i % len(found)] for i in range(at_once)]

@@ -2,6 +2,7 @@
 
 from harness.plan.cost import Cost, base_cost, run_cost
 from harness.plan.fits import unfit, unfit_lines
+from harness.plan.identity import run_slug
 from harness.plan.recipe import misfit, planned_updates, updates_of
 from harness.plan.runset import (
     PlannedBase,
@@ -12,7 +13,6 @@ from harness.plan.runset import (
     plan,
     planned_base,
     registration_hash,
-    run_slug,
     start_of,
     tuning,
     union,

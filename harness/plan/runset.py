@@ -4,20 +4,19 @@ A run's identity holds what is meant to change its result; executors, paths, thr
 belong to it. Two hypotheses share a run if they need the same cell with the same seed: equal block, equal index.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from operator import itemgetter
 from typing import Any
 
-from harness.plan.recipe import task_of, trainer_of, updates_of
-from harness.source import base_identity, derived_seed, evaluation_hash
+from harness.plan.identity import Identities
+from harness.plan.recipe import updates_of
+from harness.source import base_identity, evaluation_hash
 from harness.source.seeds import CONFIRM, TUNE
 from harness.spec import Cell, Given, HubBase, Hypothesis, Protocol
 from harness.spec.canonical import digest
 from harness.spec.protocol import AT
-
-SCHEMA = 1
-"""Version of the identity fields; a change of their meaning, not an addition with the old behaviour as default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +76,85 @@ def plan(
     cell, so that every cell has the same number of runs at any moment.
     """
     given = given or protocol.given
-    wanted: dict[str, dict[tuple[Cell, str, int], list[str]]] = {}
+    wanted: dict[str, _Wanted] = {}
     for name, hypothesis in hypotheses.items():
         block = (blocks or {}).get(name, CONFIRM)
         for base in bases_of(hypothesis, protocol, bases):
-            on_base = wanted.setdefault(base, {})
+            on_base = wanted.setdefault(base, _Wanted())
             for prediction in hypothesis.predictions:
                 count = (seeds or {}).get((name, prediction.id), hypothesis.design.seeds)
-                for cell in dict.fromkeys(prediction.cells(given).values()):
-                    for index in range(count):
-                        on_base.setdefault((cell, block, index), []).append(f"{name}/{prediction.id}")
+                on_base.add(f"{name}/{prediction.id}", prediction.unnamed_cells(given), block, count)
     planned = {name: planned_base(name, protocol) for name in wanted}
-    starts = {(name, cell.checkpoint): start_of(name, cell) for name, on in wanted.items() for cell, _, _ in on}
+    starts = {(name, cell.checkpoint): start_of(name, cell) for name, on in wanted.items() for cell in on.cells()}
     planned |= {name: planned_base(name, protocol) for name in starts.values() if name not in planned}
-    runs: list[PlannedRun] = []
+    identities, runs = Identities(protocol), list[PlannedRun]()
     for base, on_base in wanted.items():
-        for (cell, block, index), reasons in sorted(on_base.items(), key=lambda item: item[0][2]):
-            run = planned_run(planned[starts[base, cell.checkpoint]], cell, index, protocol, space=block)
-            runs.append(replace(run, needed_by=tuple(reasons)))
+        by_point = {point: planned[start] for (name, point), start in starts.items() if name == base}
+        runs += on_base.runs(by_point, identities)
     return RunSet(tuple(planned.values()), tuple(runs))
+
+
+@dataclass(slots=True)
+class _Slot:
+    """The runs of one cell in one seed block on a base."""
+
+    cell: Cell
+    block: str
+    asked: list[tuple[str, int, int]]
+    """Who asks for it, for how many seeds, and the how-manieth question this was."""
+
+    def entries(self) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+        """Yield, for every seed, its number, the question that asked for it first, and all who ask for it."""
+        everybody = tuple([reason for reason, _, _ in self.asked])
+        fewest = min([count for _, count, _ in self.asked])
+        there = 0
+        for _, count, question in self.asked:
+            for index in range(there, count):
+                yield index, question, everybody if index < fewest else self._who(index)
+            there = max(there, count)
+
+    def _who(self, index: int) -> tuple[str, ...]:
+        return tuple(reason for reason, count, _ in self.asked if count > index)
+
+
+class _Wanted:
+    """What is asked for on one base. A cell is hashed once; the same object is then known by its number."""
+
+    def __init__(self):
+        self._slots: dict[tuple[Cell, str], _Slot] = {}
+        self._known: dict[str, dict[int, _Slot]] = {}
+        self._alive: list[Cell] = []
+        """The cells that are known by their number, which would otherwise be given to others."""
+        self._questions = 0
+
+    def add(self, reason: str, cells: Sequence[Cell], block: str, count: int) -> None:
+        """Ask for the first `count` seeds of cells."""
+        known = self._known.setdefault(block, {})
+        for question, cell in enumerate(cells, self._questions):
+            if (slot := known.get(id(cell))) is None:
+                slot = self._slots.setdefault((cell, block), _Slot(cell, block, []))
+                known[id(cell)] = slot
+                self._alive.append(cell)
+            if not slot.asked or slot.asked[-1][0] is not reason:  # else factors have come to a cell once more
+                slot.asked.append((reason, count, question))
+        self._questions += len(cells)
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield the cells that some run is asked of, in the order in which they were first."""
+        return (slot.cell for slot in self._slots.values() if any(count > 0 for _, count, _ in slot.asked))
+
+    def runs(self, by_point: Mapping[str | None, PlannedBase], identities: Identities) -> list[PlannedRun]:
+        """Return the runs, ordered by seed and then as they were first asked for."""
+        listed: list[tuple[int, int, PlannedRun]] = []
+        for slot in self._slots.values():
+            if (base := by_point.get(slot.cell.checkpoint)) is None:
+                continue  # nothing but zero seeds was asked for
+            made = identities.of(base, slot.cell)
+            for index, question, reasons in slot.entries():
+                run_id, identity = made.at(identities.seed(base.id, index, slot.block))
+                run = PlannedRun(run_id, base, slot.cell, slot.block, index, identity, reasons)
+                listed.append((index, question, run))
+        return [run for _, _, run in sorted(listed, key=itemgetter(0, 1))]
 
 
 def tuning(name: str, hypothesis: Hypothesis, protocol: Protocol, base: str) -> RunSet:
@@ -165,37 +224,12 @@ def planned_run(
 
     `validate_at` lists updates after which the policy is also scored on the validation split (pilots do).
     """
-    evaluation_set = evaluation_hash(protocol.task)
-    factors = cell.model_copy(update={"checkpoint": None})  # the base's id says from which one
-    identity: dict[str, Any] = {
-        "schema": SCHEMA,
-        "kind": "run",
-        "base_id": base.id,
-        "cell": factors.model_dump(mode="json"),
-        "seed": derived_seed(_training_content(protocol), evaluation_set, base.id, index, space),
-        "task": task_of(cell, protocol).model_dump(mode="json"),
-        "evaluation_set": evaluation_set,
-        "evaluation": protocol.evaluation.model_dump(mode="json"),
-        "recipe": protocol.recipe.model_dump(mode="json"),
-        "trainer": trainer_of(cell, protocol),
-        "validate_at": list(validate_at),
-    }
-    if protocol.spectra_at:
-        identity["spectra_at"] = list(protocol.spectra_at)
-    slug = f"{run_slug(base, factors)}-{digest(identity)[:12]}"
-    return PlannedRun(slug, base, cell, space, index, identity, ())
-
-
-def run_slug(base: PlannedBase, cell: Cell) -> str:
-    """Return the readable part of a run's id: the base's shape and the cell."""
-    return f"{base.id.rsplit('-', 1)[0]}-{cell.slug()}"
+    identities = Identities(protocol, validate_at)
+    run_id, identity = identities.of(base, cell).at(identities.seed(base.id, index, space))
+    return PlannedRun(run_id, base, cell, space, index, identity, ())
 
 
 def registration_hash(hypothesis: Hypothesis, protocol: Protocol) -> str:
     """Return the SHA-256 over declaration, protocol and evaluation set: what a registration freezes."""
     parts = [hypothesis.model_dump(mode="json"), protocol.registered()]
     return digest([*parts, evaluation_hash(protocol.task)])
-
-
-def _training_content(protocol: Protocol) -> dict[str, Any]:
-    return protocol.model_dump(mode="json", include={"task", "recipe", "grpo", "sft", "evaluation"})

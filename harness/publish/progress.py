@@ -28,7 +28,7 @@ class ShownProgress:
         self._console = Console(stderr=True, highlight=False, no_color=not coloured(sys.stderr))
         self._quiet = quiet
         self._live: Live | None = None
-        self._last = ("", -1, -1)
+        self._last = ("", -1, -1, "")
         self._said_at = 0.0
 
     def __enter__(self) -> "ShownProgress":
@@ -53,7 +53,7 @@ class ShownProgress:
             self._plain(progress)
 
     def _plain(self, progress: Progress) -> None:
-        now = (progress.what, progress.done, len(progress.failed))
+        now = (progress.what, progress.done, len(progress.failed), progress.trouble)
         if now == self._last and time.monotonic() - self._said_at < PLAIN_EVERY:
             return
         self._last, self._said_at = now, time.monotonic()
@@ -64,9 +64,10 @@ def _summary(progress: Progress) -> str:
     left = progress.remaining_seconds()
     eta = "" if left is None or progress.done == progress.planned else f", about {_clock(left)} left"
     failed = f", {len(progress.failed)} failed" if progress.failed else ""
-    return (
-        f"{progress.what}: {progress.done} of {progress.planned} done{failed}, {_clock(progress.seconds)} so far{eta}"
-    )
+    more = f", {progress.repeated} repeated" if progress.repeated else ""
+    trouble = f"; waiting: {progress.trouble}" if progress.trouble else ""
+    said = f"{progress.what}: {progress.done} of {progress.planned} done{failed}{more}"
+    return f"{said}, {_clock(progress.seconds)} so far{eta}{trouble}"
 
 
 def _drawn(progress: Progress) -> Group:

@@ -18,3 +18,13 @@ def drawn_over(stream: TextIO) -> bool:
 def coloured(stream: TextIO) -> bool:
     """Return whether colours may be written to `stream`; `NO_COLOR` with any text forbids them."""
     return drawn_over(stream) and not os.environ.get("NO_COLOR")
+
+
+def printable(text: str) -> str:
+    """Return text with every sign that a terminal would obey, or that hides what stands there, as its code.
+
+    Names and messages of records may come from elsewhere. Line ends and tabs stay.
+    """
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

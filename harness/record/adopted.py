@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
+from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.spec import DeclarationError
 
@@ -93,10 +94,15 @@ def adopt(store: Store, name: str, source: str, rows: Sequence[Row]) -> AdoptedT
     Raises:
         DeclarationError: another table has this name already.
     """
+    store.make()
     store.adopted.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=store.adopted))
     try:
-        _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
+        try:
+            _parquet().write_table(import_module("pyarrow").Table.from_pylist(list(rows)), stage / "table.parquet")
+        except OSError as error:
+            error.filename = error.filename or str(store.adopted / name)
+            raise
         digest = sha256(stage / "table.parquet")
         content, now = _content(rows), time.time()
         about = {"source": source, "sha256": digest, "content": content, "rows": len(rows), "adopted_at": now}
@@ -121,8 +127,9 @@ def adopted(store: Store, name: str) -> AdoptedTable | None:
     said = _manifest(store, name)
     if said is None:
         return None
-    first = read_json(first_adoption(store, said["content"])) or said
-    about = {**said, "adopted_at": first["adopted_at"]}
+    with reading(store.adopted / name / "manifest.json"):
+        first = read_json(first_adoption(store, said["content"])) or said
+        about: dict[str, Any] = {**said, "adopted_at": float(first["adopted_at"])}
     return AdoptedTable(name=name, file=store.adopted / name / "table.parquet", **about)
 
 

@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +26,65 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` so that a reader sees the old file or the new one, never a part."""
-    partial = _partial(path)
-    partial.write_bytes(content)
-    sync(partial)
-    os.replace(partial, path)
+    with _making(path) as partial:
+        partial.write_bytes(content)
+        sync(partial)
+        os.replace(partial, path)
 
 
 def create_json(path: Path, value: Any) -> bool:
     """Create `path` unless it exists; return whether this call created it. It appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    sync(partial)
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        return False
-    finally:
-        partial.unlink()
+    with _making(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        sync(partial)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return False
     return True
 
 
-def read_json(path: Path) -> Any:
-    """Return the value in a JSON file, or None where there is no such file.
+BYTES = 2**26
+"""No record comes near: a registration, the largest, has some tens of kilobytes."""
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Return the object (or the list, by `kind`) in a JSON file, or None where there is no such file.
+
+    A record may come from elsewhere, so nothing is read that is no ordinary file, endless, nested without an end, or
+    holds half a character. NaN and infinity are read: none is written here, and readers tell such a number.
 
     Raises:
-        IntegrityError: the file holds no JSON; what is written here appears whole, so something else wrote it.
+        IntegrityError: the file holds no such value; what is written here appears whole, so something else wrote it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb", opener=_at_once) as file:
+            said = os.fstat(file.fileno())
+            if not stat.S_ISREG(said.st_mode) or said.st_size > BYTES:
+                raise ValueError(f"no ordinary file of at most {BYTES} bytes")
+            value = json.loads(file.read(BYTES))
+        json.dumps(value, ensure_ascii=False).encode()
+        if not isinstance(value, kind):
+            raise ValueError(f"holds no {_NAMES[kind]}")
+        return value
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        told = "a folder"
+    except RecursionError:
+        told = "nested without an end"
     except ValueError as error:
-        raise IntegrityError(f"{path}: damaged ({error}). Restore it, or remove {path.parent} and repeat.") from None
+        told = " ".join(str(error).split())[:120]
+    raise IntegrityError(f"{path}: damaged ({told}). Restore it, or remove {path.parent} and repeat.")
+
+
+_NAMES = {dict: "object", list: "list"}
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as one does for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def sync(path: Path) -> None:
@@ -73,6 +102,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _partial(path: Path) -> Path:
-    """Return a hidden name beside `path` that no other thread, process or host takes."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+@contextmanager
+def _making(path: Path) -> Generator[Path]:
+    """Yield a hidden name beside `path` that no other thread, process or host takes; nothing is left under it.
+
+    An error of the system, such as a full disk, names `path`.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        yield partial
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)

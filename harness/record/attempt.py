@@ -28,6 +28,8 @@ from typing import Any
 from harness.record.atomic import read_json, sha256, sync, write_json
 from harness.record.clock import file_time, machine
 from harness.record.ending import Exit, Reason
+from harness.record.scrubbed import scrub
+from harness.spec.secrets import without_secrets
 
 STALE = 300.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead (NFS caches up to 60)."""
@@ -98,8 +100,9 @@ class Attempt:
         return True
 
     def exit(self, reason: Reason, message: str = "", checkpoint: int | None = None) -> None:
-        """Say how the attempt ended, and let go of the claim."""
-        write_json(self.path / "exit.json", Exit(reason, message, checkpoint).as_json())
+        """Say how the attempt ended, and let go of the claim; secrets are taken out of what is said, and of the log."""
+        scrub(self.path / "log.txt")
+        write_json(self.path / "exit.json", Exit(reason, without_secrets(message), checkpoint).as_json())
         if self.lock >= 0:
             os.close(self.lock)
 

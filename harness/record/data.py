@@ -31,6 +31,7 @@ def pinned_rows(store: Store, declared: Mapping[str, Any], state: str | None) ->
 
 def keep_pin(store: Store, declared: Mapping[str, Any], state: str, pin: Pin) -> None:
     """Record what a set as `declared` means; an earlier answer stays."""
+    store.make()
     create_json(store.pins / digest(declared)[:16] / f"{state}.json", {**pin, "declared": declared})
 
 
@@ -39,6 +40,7 @@ def keep_rows(store: Store, content: bytes, sha256: str) -> None:
     file = rows_file(store.rows, sha256)
     if file.is_file():
         return
+    store.make()
     file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, content)
 

@@ -6,8 +6,10 @@ its result stay where they are.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.record.atomic import create_json, read_json
+from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.spec import DeclarationError
 
@@ -39,10 +41,18 @@ def exclude(store: Store, run_id: str, reason: str) -> Exclusion:
         raise DeclarationError([f"{run_id} reason: {reason!r} {rule}"])
     path = store.exclusions / f"{run_id}.json"
     create_json(path, {"run_id": run_id, "reason": reason, "excluded_at": time.time()})  # another may be first
-    return Exclusion(**read_json(path))
+    return _read(path)
 
 
 def excluded(store: Store) -> dict[str, str]:
     """Return the reason of every excluded run, by run id, in the order of the ids."""
-    found = [Exclusion(**read_json(path)) for path in sorted(store.exclusions.glob("*.json"))]
+    found = [_read(path) for path in sorted(store.exclusions.glob("*.json"))]
     return {exclusion.run_id: exclusion.reason for exclusion in found}
+
+
+def _read(path: Path) -> Exclusion:
+    with reading(path):
+        said = Exclusion(**read_json(path))
+        if said.run_id != path.stem or not said.reason.strip():
+            raise ValueError("it is of another run, or gives no reason")
+        return said

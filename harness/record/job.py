@@ -20,6 +20,8 @@ from typing import Any
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
 from harness.record.attempt import Attempt, alive, checkpoints, claim, numbers
 from harness.record.ending import STATE_AFTER, Exit, State
+from harness.record.foreign import manifest_of, reading, spec_of
+from harness.record.scrubbed import scrub
 from harness.spec.resources import Resources
 
 __all__ = ["Attempt", "Exit", "IntegrityError", "JobDirectory", "State"]
@@ -53,7 +55,7 @@ class JobDirectory:
             FileNotFoundError: there is none.
             IntegrityError: it is that of another job: the folder was copied or renamed.
         """
-        spec = read_json(self.path / "spec.json")
+        spec = spec_of(self.path)
         if spec is None:
             raise FileNotFoundError(f"{self.path}: no spec.json, so this is no job directory.")
         if spec.get("id", self.id) != self.id:
@@ -69,7 +71,8 @@ class JobDirectory:
     def resources(self) -> Resources:
         """Return what an attempt is given: one core and no limits unless somebody said otherwise."""
         said = read_json(self.path / "resources.json")
-        return Resources() if said is None else Resources.model_validate(said)
+        with reading(self.path / "resources.json"):
+            return Resources() if said is None else Resources.model_validate(said)
 
     def attempts(self) -> list[Path]:
         """Return the attempts' folders, oldest first."""
@@ -102,7 +105,7 @@ class JobDirectory:
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the committed manifest, or None."""
-        return read_json(self.result / "manifest.json")
+        return manifest_of(self.result)
 
     def verified(self, name: str) -> Path:
         """Return a file of the result, whose bytes are those that were committed; raise IntegrityError otherwise."""
@@ -125,6 +128,8 @@ class JobDirectory:
         known = numbers(self.path / "attempts")
         if self.state() in (State.COMMITTED, State.RUNNING):
             return None
+        if known:  # one that was killed could not see to its log itself
+            scrub(self.attempts()[-1] / "log.txt")
         return claim(self.path, known[-1] + 1 if known else 1, about)
 
     def checkpoint(self) -> tuple[int, Path] | None:

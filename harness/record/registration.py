@@ -95,6 +95,7 @@ def history(store: Store, hypothesis: str, protocol: str) -> tuple[Registration,
 
 
 def _create(store: Store, said: dict[str, Any], content: dict[str, Any], previous: str | None) -> None:
+    store.make()
     record = {**said, "previous": previous, **content}
     path = store.registrations / said["protocol"] / said["hypothesis"] / _name(said["number"])
     create_json(path, {**record, "seal": digest(record)})

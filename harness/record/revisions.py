@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.record.atomic import create_json, read_json
+from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.spec import HubBase
 
@@ -28,14 +29,19 @@ class Resolution:
 
 def resolution(store: Store, base: HubBase) -> Resolution | None:
     """Return what the base was resolved to in this store, or None."""
-    said = read_json(_file(store, base))
-    return Resolution(**said) if said else None
+    file = _file(store, base)
+    with reading(file):
+        said = read_json(file)
+        return Resolution(**said) if said else None
 
 
 def keep(store: Store, base: HubBase, pin: str) -> Resolution:
     """Record what the base is resolved to, unless something is recorded; return what is in force."""
+    store.make()
     create_json(_file(store, base), {"place": base.place, "pin": pin, "resolved_at": time.time()})
-    return Resolution(**read_json(_file(store, base)))
+    kept = resolution(store, base)
+    assert kept is not None  # by this call or by another before it
+    return kept
 
 
 def _file(store: Store, base: HubBase) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, read_json, write_text
+from harness.record.foreign import reading
 from harness.record.layout import Store
 from harness.record.verdict import SCHEMA, Verdict
 
@@ -13,6 +14,7 @@ from harness.record.verdict import SCHEMA, Verdict
 def save(store: Store, verdict: Verdict) -> None:
     """Write the verdict under its inputs; the same inputs give the same file."""
     folder = store.verdicts / verdict.protocol
+    store.make()
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / _name(verdict.hypothesis, verdict.base, verdict.inputs), text(verdict))
 
@@ -76,7 +78,8 @@ def _read(path: Path) -> Verdict | None:
         raise IntegrityError(f"{path}: not a verdict. Remove it; `harness test` decides again.")
     if cast("dict[str, Any]", said)["schema_version"] != SCHEMA:
         return None
-    return Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+    with reading(path):
+        return Verdict.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def _name(hypothesis: str, base: str, inputs: str) -> str:

@@ -65,7 +65,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as opened:
             said: Any = json.loads(opened.read(CONFIG_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise HubError(f"{file}: no JSON object. Download the model again.")

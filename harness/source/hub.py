@@ -5,16 +5,21 @@ the repository. Pickles and code are never downloaded. Without a connection, wha
 library's own cache.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from harness.spec.problem import shown
+from harness.spec.secrets import without_secrets
 
 WEIGHTS = ("*.safetensors", "*.json")
 MODEL = (*WEIGHTS, "*.jinja", "merges.txt", "vocab.txt")
 """What a model that is to be trained takes: its tokenizer and chat template besides."""
 LEFT = ("*/*", "consolidated*")
 """Subfolders (other formats, other adapters), and a second copy of the weights in some repositories."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
 SECONDS = 20.0
 
 
@@ -28,7 +33,8 @@ def commit_of(repo: str, revision: str, otherwise: str = "") -> str | None:
     `otherwise` is said before "no such model", for who could have meant something else.
 
     Raises:
-        HubError: no such model or revision, one that is not open to this user, or one without safetensors.
+        HubError: no such model or revision, one that is not open to this user, or one without safetensors; or an answer
+            that is none.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
@@ -57,6 +63,8 @@ def commit_of(repo: str, revision: str, otherwise: str = "") -> str | None:
     if not any(name.endswith(".safetensors") and "/" not in name for name in files):
         rule = "no safetensors file at its top, and nothing else is read"
         raise HubError(f"{named}: {rule}. Convert it, or name another revision.")
+    if info.sha is not None and not COMMIT.fullmatch(info.sha):  # it becomes the name of a folder
+        raise HubError(f"{named}: the Hub names {shown(info.sha)}, which is not a commit. Check HF_ENDPOINT.")
     return info.sha
 
 
@@ -98,4 +106,4 @@ def snapshot(
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:160] or type(error).__name__
+    return " ".join(without_secrets(str(error)).split()).rstrip(".")[:160] or type(error).__name__

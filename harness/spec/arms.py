@@ -5,7 +5,7 @@ whoever compares such arms compares outcomes, not treatments.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import Annotated, Any, Literal, TypeVar
@@ -39,6 +39,8 @@ def sorted_ranks(ranks: tuple[int, ...]) -> tuple[int, ...]:
 # 64 values are more than any factor is tried at; without a bound, four short lists multiply into millions of cells.
 Several = Annotated[tuple[T, ...], Field(max_length=64), AfterValidator(_some_and_different)]
 SortedRanks = Annotated[tuple[Rank, ...], Field(min_length=1, max_length=64), AfterValidator(sorted_ranks)]
+MOST_KNOWN = 1 << 17
+"""Cells that are remembered."""
 Label = Literal["collapsed", "degraded", "no gain", "trained"]
 """What may become of a run; `harness.record.verdict.RunLabel` says when."""
 
@@ -85,18 +87,13 @@ class Arm(Declared):
 
     def cell(self, given: Given) -> Cell:
         """Return the cell, with what the protocol has given where the arm names nothing itself."""
-        spec = self.adapter if self.adapter is not None else Lora(rank=self.rank or 1, scaling=self.scaling)
+        spec = self.adapter if self.adapter is not None else _lora(self.rank or 1, self.scaling)
         other = self.batch if self.batch != given.batch else None
-        cell = Cell(
-            algorithm=self.algorithm,
-            adapter=resolved(spec, given.scaling),
-            learning_rate_scale=self.learning_rate_scale,
-            batch=other,
-            match=self.match if other is not None else "samples",
-            warmup_steps=self.warmup_steps,
-            checkpoint=self.checkpoint,
-        )
-        return cell.at_rate(given.rates.get(cell, 1.0)) if self.tuned else cell
+        kept = self.match if other is not None else "samples"
+        factors = (self.algorithm, self.learning_rate_scale, other, kept, self.warmup_steps, self.checkpoint)
+        shared = _resolved(spec, given.scaling)
+        cell = _CELLS.get((id(shared), *factors)) or _cell(shared, *factors)
+        return _given(cell, given, tuned=self.tuned)
 
     def in_words(self) -> str:
         """Return the arm as an estimate names it: `SFT r=128`, with the factors that differ from the recipe."""
@@ -147,10 +144,24 @@ class Arms(Declared):
             for adapter in self.adapter or ():
                 yield Arm(adapter=adapter, **common)
 
+    def _specs(self, scaling: Scaling | None) -> Sequence[AdapterSpec]:
+        return self.adapter or [_lora(rank, scaling) for rank in self.rank or ()]
+
     def _others(self) -> tuple[tuple[Any, ...], ...]:
         """Return the levels of every factor but the update itself."""
         scaling, batch, checkpoint = self.scaling or (None,), self.batch or (None,), self.checkpoint or (None,)
         return self.algorithm, scaling, self.learning_rate_scale, batch, self.match, self.warmup_steps, checkpoint
+
+    def cells(self, given: Given) -> tuple[Cell, ...]:
+        """Return the cells of `each`; what is checked of an arm was checked of all of them together."""
+        found: list[Cell] = []
+        algorithms, scalings, *others = self._others()
+        updates = [[_resolved(spec, given.scaling) for spec in self._specs(scaling)] for scaling in scalings]
+        for algorithm, specs, scale, batch, match, *rest in product(algorithms, updates, *others):
+            other = batch if batch != given.batch else None
+            factors = (algorithm, scale, other, match if other is not None else "samples", *rest)
+            found += [_CELLS.get((id(spec), *factors)) or _cell(spec, *factors) for spec in specs]
+        return tuple(_given(cell, given, tuned=True) for cell in found) if self.tuned else tuple(found)
 
     def named(self) -> dict[str, Arm]:
         """Return one arm a cell, named by the factors of which several levels are listed."""
@@ -169,6 +180,64 @@ class Arms(Declared):
         parts += [f"warm-up {arm.warmup_steps}"] if len(self.warmup_steps) > 1 else []
         parts += [f"from {arm.checkpoint}"] if len(self.checkpoint or ()) > 1 else []
         return " ".join(parts)
+
+
+def _given(cell: Cell, given: Given, *, tuned: bool) -> Cell:
+    """Return a cell at the rate that was tuned for it."""
+    return cell.at_rate(given.rates.get(cell, 1.0)) if tuned else cell
+
+
+# Many claims name the same cells, and hashing one takes microseconds. So equal adapters are one object, cells are known
+# by their factors with the adapter by its object's number, and equal cells are one object. A cell keeps its adapter, so
+# that the number is given to no other.
+_SPECS: dict[Any, Any] = {}
+_CELLS: dict[tuple[Any, ...], Cell] = {}
+
+
+def _lora(rank: int, scaling: Scaling | None) -> Lora:
+    """Return LoRA of a rank, one and the same object whoever asks."""
+    key = (rank, scaling)
+    if key not in _SPECS:
+        _remember(_SPECS, key, Lora(rank=rank, scaling=scaling))
+    return _SPECS[key]
+
+
+def _resolved(adapter: AdapterSpec, scaling: Scaling) -> AdapterSpec:
+    """Return an adapter with the protocol's scaling, one and the same object for all that are equal."""
+    key = (adapter, scaling)
+    if key not in _SPECS:
+        _remember(_SPECS, key, resolved(adapter, scaling))
+    return _SPECS[key]
+
+
+def _remember(known: dict[Any, Any], key: Any, value: object) -> None:
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[key] = value
+
+
+def _cell(
+    adapter: AdapterSpec,
+    algorithm: Algorithm,
+    scale: float,
+    batch: int | None,
+    match: Match,
+    warmup: int,
+    checkpoint: str | None,
+) -> Cell:
+    """Return the cell of these factors, which is known from now on."""
+    cell = Cell(
+        algorithm=algorithm,
+        adapter=adapter,
+        learning_rate_scale=scale,
+        batch=batch,
+        match=match,
+        warmup_steps=warmup,
+        checkpoint=checkpoint,
+    )
+    if cell.adapter is adapter:
+        _remember(_CELLS, (id(adapter), algorithm, scale, batch, match, warmup, checkpoint), cell)
+    return cell
 
 
 def _one_of(rank: bool, adapter: bool, scaling: bool) -> None:

@@ -10,6 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+"""Made once: `json.dumps` would make another one for every value that is not written by its defaults."""
+
 
 def canonical(value: Any) -> Any:
     """Return `value` with numbers normalised and containers plain; raise TypeError or ValueError where none exists."""
@@ -31,7 +34,7 @@ def canonical(value: Any) -> Any:
 
 def canonical_json(value: Any) -> str:
     """Return the canonical JSON text of `value`."""
-    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(canonical(value))
 
 
 def digest(value: Any) -> str:

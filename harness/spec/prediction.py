@@ -61,6 +61,10 @@ class Predicted(Declared):
         """Return the cells of `arms` with what the protocol gives."""
         return {name: arm.cell(given) for name, arm in self.arms().items()}
 
+    def unnamed_cells(self, given: Given) -> tuple[Cell, ...]:
+        """Return the cells of `cells` without their names, each at least once."""
+        return tuple(dict.fromkeys(self.cells(given).values()))
+
 
 class _OfMeans(Predicted):
     """A contrast of mean responses.
@@ -219,6 +223,10 @@ class CollapseProbability(Predicted):
     def arms(self) -> dict[str, Arm]:
         """Return one arm a cell, named by its distinguishing factors."""
         return self.among.named()
+
+    def unnamed_cells(self, given: Given) -> tuple[Cell, ...]:
+        """Return the cells of `cells`: there may be thousands, and nobody asks for their names here."""
+        return self.among.cells(given)
 
 
 class Cliff(Predicted):

@@ -19,6 +19,7 @@ PYPROJECT = """\
 # Marks this folder as a project; commands find it from every folder below.
 # protocol = "tiny"     # the protocol in runs/ where no --protocol says otherwise
 # store = ".harness"    # where runs, registrations and verdicts are kept
+# executor = "local"    # where runs go: local, slurm, ray; settings of the latter in [tool.harness.slurm] and .ray
 """
 GITIGNORE = """\
 # Records: runs and their weights, registrations, verdicts, the index.

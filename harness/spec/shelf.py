@@ -6,16 +6,17 @@ inside an installed package, or beside it in a checkout. Nothing that a declarat
 """
 
 import re
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
+from harness.spec.engines import RaySettings, SlurmSettings
 from harness.spec.files import DeclarationError, load_hypothesis, load_protocol
 from harness.spec.hypothesis import Hypothesis
 from harness.spec.measure import MeasureHead, measure_head
 from harness.spec.messages import nearest
 from harness.spec.protocol import Protocol
+from harness.spec.settings import settings_in
 
 Kind = Literal["hypotheses", "runs", "analysis", "paper", "paper/tables"]
 SUFFIX: dict[Kind, str] = {
@@ -26,7 +27,6 @@ SUFFIX: dict[Kind, str] = {
     "paper/tables": ".sql",
 }
 NAME = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
-KEYS = {"store", "protocol"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,13 @@ class Shelf:
     root: Path | None
     """The project's folder, or None where one stands outside any."""
     settings: dict[str, str]
-    """The [tool.harness] table."""
+    """Texts of the [tool.harness] table: executor, protocol, store."""
     allow_code: bool = False
     """Whether code of the project that a declaration names may be run."""
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    """The [tool.harness.slurm] table."""
+    ray: RaySettings = field(default_factory=RaySettings)
+    """The [tool.harness.ray] table."""
 
     @property
     def code_root(self) -> Path | None:
@@ -142,11 +146,11 @@ def nameable(file: str, kind: Kind) -> bool:
 
 
 def find_shelf(start: Path, *, allow_code: bool = False) -> Shelf:
-    """Return the shelf as seen from folder `start`."""
+    """Return the shelf as seen from folder `start`; raise DeclarationError with every mistake in a project's table."""
     for folder in (start.resolve(), *start.resolve().parents):
         file = folder / "pyproject.toml"
-        if file.is_file() and (table := _table(file)) is not None:
-            return Shelf(folder, table, allow_code)
+        if file.is_file() and (said := settings_in(file)) is not None:
+            return Shelf(folder, said.texts, allow_code, said.slurm, said.ray)
     return Shelf(None, {}, allow_code)
 
 
@@ -160,21 +164,3 @@ def shipped() -> Path:
 def _first_line(file: Path) -> str:
     with file.open(encoding="utf-8", errors="replace") as lines:
         return lines.readline(500)
-
-
-def _table(file: Path) -> dict[str, str] | None:
-    try:
-        tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None  # somebody else's broken file on the way up is not ours to judge
-    if not isinstance(tools, dict) or "harness" not in tools:
-        return None
-    table = cast("dict[str, Any]", tools)["harness"]
-    if not isinstance(table, dict):
-        raise DeclarationError([f"{file}:1 tool.harness: {table!r} is no table. Write a line [tool.harness]."])
-    table = cast("dict[str, Any]", table)
-    bad = [key for key, value in table.items() if key not in KEYS or not isinstance(value, str)]
-    if bad:
-        known = ", ".join(sorted(KEYS))
-        raise DeclarationError([f"{file}:1 tool.harness.{bad[0]}: not one of {known} with a text value. Mend it."])
-    return table

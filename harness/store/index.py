@@ -1,44 +1,45 @@
 """Building the index from the records, publishing it, and reading it.
 
-There is one way in: a private copy takes what is new in one transaction a job, checksums and row counts are checked,
-and the copy is renamed over the published file. Readers that have the old file open keep it; DuckDB lets no second
-process into a file that is open for writing, and here nobody ever has the published one open for writing. Where a
-record that the index holds is gone or another, the index is made anew.
+There is one way in: a private file takes what is new, many jobs in one transaction, checksums and row counts are
+checked, and the file is renamed over the published one. Readers that have the old file open keep it; DuckDB lets no
+second process into a file that is open for writing, and here nobody ever has the published one open for writing. Where
+a record that the index holds is gone or another, the index is made anew. A builder that is killed leaves its private
+file to the next, which goes on in it.
+
+A job that is not what was committed is kept out: the others are published all the same, and then it is told.
 """
 
-import contextlib
-import json
+import hashlib
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from harness.record.atomic import IntegrityError, read_json
-from harness.record.job import JobDirectory
+from harness.record.atomic import IntegrityError
 from harness.record.layout import Store
-from harness.record.shards import KINDS
 from harness.spec.canonical import digest
-from harness.store.ledger import LEDGER, take_ledger
+from harness.store.ingest import TABLE, Damaged, ingest
+from harness.store.ledger import LEDGER, ledger, take_ledger
+from harness.store.limits import ROWS, LimitError, limit, limited
 from harness.store.measures import connect, create_views, lock, one_select
+from harness.store.private import building, discard, left_behind, log_of, new_file, sweep
+from harness.store.results import Found, Note, Result, committed, result
 from harness.store.schema import TABLES
 
-LEFT_BEHIND = 3600.0
-"""Seconds after which an unpublished index belongs to nobody."""
 HEADERS = 3 * 4096
 """Bytes before the blocks of a DuckDB file: a main header and two that take turns."""
-WEIGHTS = ("adapter_model", "model")
-"""Names of what a run trained: PEFT's for an adapter, transformers' for a whole model. Only a checksum is kept here."""
-TABLE = {"evaluation": "evaluation", "steps": "step", "spectrum": "spectrum"}
+BATCH = 50
+"""Jobs in one transaction, which is what a killed builder loses at most; a fifth of a second or so."""
 
-
-Damaged = Callable[[str], None]
-"""Is told which file is not what was committed."""
+READ = frozenset(("result", *TABLE))
+"""Kinds of the files of a result that an index takes whenever they are there."""
+UNSEEN = (-1, 0, 0)
+"""The stamp of no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +52,44 @@ class Published:
     """Jobs in all."""
 
 
-def refresh(store: Store, measures: Sequence[Path]) -> Published:
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What one building of an index works with."""
+
+    store: Store
+    measures: Sequence[Path]
+    note: Note | None
+    """Where files that are not what was committed are read as they are."""
+    damage: dict[str, str] = field(default_factory=dict[str, str])
+    """Why jobs are kept out, by id."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What an index is made with; another makes it anew."""
+        files = sorted((path.stem, path.read_text(encoding="utf-8")) for path in self.measures)
+        return digest([TABLES, LEDGER, files])
+
+
+def refresh(store: Store, measures: Sequence[Path], damaged: Damaged | None = None) -> Published:
     """Bring the index up to date with the records and publish it; measures are `analysis/*.sql` files.
+
+    Jobs that are not what was committed are told to `damaged`, by id; without it they raise once the rest is published.
 
     Raises:
         IntegrityError: a committed file is not what was committed.
         MeasureError: a measure's file cannot be used.
     """
-    if _current(store, measures):
-        with suppress(duckdb.Error):  # damage that opening did not show: it is derived, so it is made anew
-            return _build(store, measures, store.index)
-    return _build(store, measures, None)
+    return _built(_Build(store, measures, None), damaged, anew=False)
 
 
-def rebuild(store: Store, measures: Sequence[Path], damaged: Damaged | None = None) -> Published:
-    """Build the index from nothing and publish it; raises what `refresh` raises.
+def rebuild(
+    store: Store, measures: Sequence[Path], damaged: Damaged | None = None, note: Note | None = None
+) -> Published:
+    """Build the index from nothing and publish it; takes and raises what `refresh` does.
 
-    With `damaged`, files that are not what was committed are told there and read as they are.
+    With `note`, files that are not what was committed are told there and read as they are, if they can be.
     """
-    return _build(store, measures, None, damaged)
+    return _built(_Build(store, measures, note), damaged, anew=True)
 
 
 def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -78,178 +98,195 @@ def query(store: Store, sql: str, parameters: Sequence[Any] = ()) -> tuple[list[
     Raises:
         FileNotFoundError: nothing is published yet.
         ValueError: `sql` is not exactly one SELECT.
+        LimitError: it takes more time, memory or rows than a query may.
         duckdb.Error: the query is not valid, or wants more than reading the index.
     """
     if not store.index.is_file():
         raise FileNotFoundError(f"{store.index}: no index yet. `harness db rebuild` makes it from the records.")
     connection = connect(store.index, read_only=True)
     try:
-        lock(connection)
-        result = connection.execute(one_select(connection, sql), list(parameters))
-        return [column[0] for column in result.description or ()], result.fetchall()
+        limit(connection)
+        lock(connection, files=False)
+        with limited(connection):
+            result = connection.execute(one_select(connection, sql), list(parameters))
+            columns, rows = [column[0] for column in result.description or ()], result.fetchmany(ROWS + 1)
+        if len(rows) > ROWS:
+            raise LimitError([f"gives more than {ROWS:,} rows. Ask for less: aggregate, or add LIMIT."])
+        return columns, rows
     finally:
         connection.close()
 
 
-def _build(store: Store, measures: Sequence[Path], start: Path | None, damaged: Damaged | None = None) -> Published:
-    _sweep(store)
-    partial = store.index.with_name(f".index-{os.getpid()}.duckdb")
-    store.index.parent.mkdir(parents=True, exist_ok=True)
-    _discard(partial)
-    if start is not None:
-        shutil.copyfile(start, partial)
-    connection = connect(partial, read_only=False)
+def _built(build: _Build, damaged: Damaged | None, *, anew: bool) -> Published:
+    build.store.make()
+    with building(build.store.index) as locked:
+        found = {each.job.id: each for each in committed(build.store)}
+        published = None if anew else _held(build.store.index, build, found, published=True)
+        try:
+            done = _from(build, found, published, locked=locked, anew=anew)
+        except duckdb.Error:  # damage that opening did not show: it is derived, so it is made anew
+            if anew or published is None:
+                raise
+            build.damage.clear()
+            done = _from(build, found, None, locked=locked, anew=True)
+    if damaged is None and build.damage:
+        raise IntegrityError("\n".join(build.damage.values()))
+    for name, told in build.damage.items():
+        assert damaged is not None
+        damaged(name, told)
+    return done
+
+
+def _from(
+    build: _Build, found: Mapping[str, Found], published: frozenset[str] | None, *, locked: bool, anew: bool
+) -> Published:
+    """Build on the published index, which holds these jobs, or on what a killed builder left, and publish."""
+    index = build.store.index
+    partial, held = _left(build, found, anew=anew) if locked else (None, frozenset[str]())
+    if partial is not None and published is not None and len(held) <= len(published):
+        partial = None
+    sweep(index, partial, locked=locked)
+    if partial is None and published is not None:
+        new = [each for name, each in found.items() if name not in published]
+        some = any(_sound(build, [each]) for each in new)  # up to the first one that can be taken
+        if not some and _ledger_of(index) == _hash(ledger(build.store)):
+            return Published(added=0, jobs=len(published))
+    if partial is None:
+        partial = _begun(build, published, locked=locked)
+        held = published or frozenset()
     try:
-        if start is None:
+        return _finished(build, found, partial, held, published or frozenset())
+    except BaseException:
+        discard(partial)
+        raise
+
+
+def _begun(build: _Build, published: frozenset[str] | None, *, locked: bool) -> Path:
+    """Return a private file to build in: a copy of the published index, or one with empty tables and every view."""
+    index = build.store.index
+    partial = new_file(index, anew=published is None, locked=locked)
+    try:
+        if published is not None:
+            shutil.copyfile(index, partial)
+            return partial
+        with closing(connect(partial, read_only=False)) as connection:
             connection.execute(TABLES)
             connection.execute(LEDGER)
-        present = {row[0] for row in connection.execute("SELECT DISTINCT run_id FROM ingested").fetchall()}
-        new = [job for job in _jobs(store) if job.id not in present]
-        for job in new:
-            _ingest(connection, job, damaged)
-        take_ledger(connection, store)
-        if start is None:
-            connection.execute("CREATE TABLE meta AS SELECT ? AS measures", [_fingerprint(measures)])
             lock(connection)
-            create_views(connection, sorted(measures, key=lambda path: path.stem))
-        connection.close()
-        os.replace(partial, store.index)
-    finally:
-        connection.close()
-        _discard(partial)
-    return Published(added=len(new), jobs=len(present) + len(new))
+            create_views(connection, sorted(build.measures, key=lambda path: path.stem))
+            sql = "CREATE TABLE meta AS SELECT ? AS measures, '' AS ledger"  # last: what is cut short before has none
+            connection.execute(sql, [build.fingerprint])
+    except BaseException:
+        discard(partial)
+        raise
+    return partial
 
 
-def _jobs(store: Store) -> Iterator[JobDirectory]:
-    for folder in (store.bases, store.runs):
-        for path in sorted(folder.glob("*/result/manifest.json")):
-            yield JobDirectory(path.parent.parent)
+def _finished(
+    build: _Build, found: Mapping[str, Found], partial: Path, held: frozenset[str], published: frozenset[str]
+) -> Published:
+    """Take what a private file lacks and publish it.
+
+    Where somebody else has published meanwhile, perhaps from more records, they are looked through once more.
+    """
+    index, taken, seen = build.store.index, set(held), UNSEEN
+    with closing(connect(partial, read_only=False)) as connection:
+        while seen != (now := _stamp(index)):
+            jobs = found.values() if seen is UNSEEN else committed(build.store)
+            new, seen = [each for each in jobs if each.job.id not in taken], now
+            build.damage.clear()
+            for at in range(0, len(new), BATCH):
+                results = _sound(build, new[at : at + BATCH])
+                ingest(connection, results, build.damage.__setitem__)
+                taken |= {each.id for each in results} - build.damage.keys()
+            take_ledger(connection, rows := ledger(build.store))
+            connection.execute("UPDATE meta SET ledger = ?", [_hash(rows)])
+    log_of(index).unlink(missing_ok=True)  # of somebody who opened the published file for writing
+    os.replace(partial, index)
+    return Published(added=len(taken - published), jobs=len(taken))
 
 
-def _ingest(connection: duckdb.DuckDBPyConnection, job: JobDirectory, damaged: Damaged | None) -> None:
-    spec, shas = job.spec(), _shas(job)
-    facts = read_json(_file(job, "result.json", damaged))
-    connection.execute("BEGIN")
-    for kind, columns in KINDS.items():
-        if f"{kind}.parquet" not in shas:
-            continue
-        shard = _file(job, f"{kind}.parquet", damaged)
-        there = {row[0] for row in connection.execute("SELECT name FROM parquet_schema(?)", [str(shard)]).fetchall()}
-        listed = ", ".join(f'"{name}"' for name, said in columns.items() if name in there or not said.added)
-        sql = f"INSERT INTO {TABLE[kind]} (run_id, {listed}) SELECT ?, {listed} FROM read_parquet(?)"
+def _sound(build: _Build, found: Sequence[Found]) -> list[Result]:
+    """Return the results that are what was committed; note why the others are not."""
+    results: list[Result] = []
+    for each in found:
         try:
-            connection.execute(sql, [job.id, str(shard)])
-        except (duckdb.InvalidInputException, duckdb.IOException) as error:
-            raise IntegrityError(f"{shard}: cannot be read ({str(error).splitlines()[0]}). Restore it.") from None
-        except duckdb.BinderException:
-            told = "its columns are not those of this version, which cannot read it. Move its run or base away."
-            raise IntegrityError(f"{shard}: {told}") from None
-        count = connection.execute(f"SELECT count(*) FROM {TABLE[kind]} WHERE run_id = ?", [job.id]).fetchall()[0][0]
-        if (count,) not in connection.execute("SELECT num_rows FROM parquet_file_metadata(?)", [str(shard)]).fetchall():
-            raise IntegrityError(f"{shard}: {count} rows were read, its footer says otherwise. Rebuild the index.")
-        connection.execute("INSERT INTO ingested VALUES (?, ?, ?, ?)", [job.id, kind, shas[shard.name], count])
-    connection.execute("INSERT INTO ingested VALUES (?, 'result', ?, 1)", [job.id, shas["result.json"]])
-    table = spec["identity"]["kind"]
-    row = (_base_row if table == "base" else _run_row)(job.id, spec["identity"], facts)
-    if table == "run":
-        trained = next((name for name in WEIGHTS if f"{name}.safetensors" in shas), None)
-        row.append(shas[f"{trained}.safetensors"] if trained else None)
-        if trained:
-            connection.execute("INSERT INTO ingested VALUES (?, ?, ?, 1)", [job.id, trained, row[-1]])
-    connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
-    connection.execute("COMMIT")
+            results.append(result(each, build.note))
+        except IntegrityError as error:
+            build.damage[each.job.id] = str(error)
+    return results
 
 
-def _file(job: JobDirectory, name: str, damaged: Damaged | None) -> Path:
-    """Return a file of a result as it was committed; where damage is told and read, as it is."""
+def _left(build: _Build, found: Mapping[str, Found], *, anew: bool) -> tuple[Path | None, frozenset[str]]:
+    """Return the fullest file that a killed builder left and that holds what it says, with the jobs in it."""
+    best: tuple[Path | None, frozenset[str]] = (None, frozenset())
+    for path in left_behind(build.store.index, anew=anew):
+        held = _held(path, build, found, published=False)
+        if held is not None and (best[0] is None or len(held) > len(best[1])):
+            best = path, held
+    return best
+
+
+def _held(file: Path, build: _Build, found: Mapping[str, Found], *, published: bool) -> frozenset[str] | None:
+    """Return the jobs that an index holds, None where it is no index of these measures from records that still are.
+
+    One that was left behind has its rows counted besides: a cut log opens without a word, the last of it missing.
+    """
+    if not file.is_file() or (published and log_of(file).exists()):
+        return None
     try:
-        return job.verified(name)
-    except IntegrityError as error:
-        if damaged is None or not (job.result / name).is_file():
-            raise
-        damaged(str(error))
-        return job.result / name
-
-
-def _base_row(base_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
-    recipe = identity.get("recipe") or facts["shape"]  # of a base that exists, as its config.json says
-    shape = [recipe["architecture"], recipe["hidden_size"], recipe["layers"]]
-    scored = [facts[key] for key in ("updates", "accuracy", "validation_accuracy", "parameters", "base_weights")]
-    return [base_id, *shape, *scored]
-
-
-def _run_row(run_id: str, identity: dict[str, Any], facts: dict[str, Any]) -> list[Any]:
-    cell, adapter, trainer = identity["cell"], facts["adapter"], identity["trainer"]
-    rollouts: dict[str, Any] = facts["first_rollouts"] or {}
-    multipliers, declared = adapter["multipliers"], cell["adapter"]
-    scaling: dict[str, Any] = declared.get("scaling") or {}
-    frozen, after = facts["base_weights"], facts["base_weights_after"]
-    return [
-        run_id,
-        identity["base_id"],
-        cell["algorithm"],
-        declared["method"],
-        json.dumps(declared),
-        declared.get("rank"),
-        scaling.get("policy"),
-        multipliers[0] if len(multipliers) == 1 else None,
-        trainer["learning_rate"],
-        cell["learning_rate_scale"],
-        identity["seed"],
-        facts["updates"],
-        trainer["per_device_train_batch_size"] * trainer.get("gradient_accumulation_steps", 1),
-        trainer.get("warmup_steps", 0),
-        facts["first_update_norm"],
-        facts["final_update_norm"],
-        adapter["trainable_parameters"],
-        adapter["trainable_share"],
-        None if after is None else frozen == after,
-        rollouts.get("sha256"),
-        json.dumps(identity),
-        json.dumps(facts["software"]),
-        json.dumps(facts["trainer"]),
-    ]
-
-
-def _current(store: Store, measures: Sequence[Path]) -> bool:
-    """Return whether the index was made with these measures and this schema, from records that are still the same."""
-    if not store.index.is_file():
-        return False
-    try:
-        connection = connect(store.index, read_only=True)
+        with closing(connect(file, read_only=published)) as connection:
+            if connection.execute("SELECT measures FROM meta").fetchall() != [(build.fingerprint,)]:
+                return None
+            if published:
+                sql = "SELECT block_size * total_blocks FROM pragma_database_size()"
+                blocks = connection.execute(sql).fetchall()[0][0]
+                if file.stat().st_size < HEADERS + blocks:  # cut short where opening did not look
+                    return None
+            elif not _counts_agree(connection):
+                return None
+            rows = connection.execute("SELECT run_id, kind, sha256 FROM ingested").fetchall()
     except duckdb.Error:  # cut short, or of another release: it is derived, so it is made anew
-        return False
+        return None
+    return frozenset(name for name, _, _ in rows) if _still(rows, found) else None
+
+
+def _still(rows: Sequence[tuple[str, str, str]], found: Mapping[str, Found]) -> bool:
+    """Return whether what an index took, as (id, kind, SHA-256), is all that the manifests of these jobs name today."""
+    known = {(name, Path(file).stem, sha) for name, each in found.items() for file, sha in each.shas.items()}
+    taken = {name for name, _, _ in rows}
+    wanted = {each for each in known if each[0] in taken and each[1] in READ}
+    return wanted <= set(rows) <= known
+
+
+def _counts_agree(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether every table has the rows that `ingested` says, and no others."""
+    for kind, table in (*TABLE.items(), ("result", "")):
+        counted = f"SELECT run_id, count(*) AS n FROM {table} GROUP BY run_id"
+        if kind == "result":
+            counted = "SELECT run_id, 1 AS n FROM run UNION ALL SELECT base_id, 1 FROM base"
+        sql = (
+            f"SELECT count(*) FROM (SELECT * FROM ingested WHERE kind = ? AND n_rows > 0) AS said "
+            f"FULL JOIN ({counted}) AS there USING (run_id) WHERE n_rows IS DISTINCT FROM n"
+        )
+        if connection.execute(sql, [kind]).fetchall() != [(0,)]:
+            return False
+    return True
+
+
+def _ledger_of(index: Path) -> str:
+    with closing(connect(index, read_only=True)) as connection:
+        return connection.execute("SELECT ledger FROM meta").fetchall()[0][0]
+
+
+def _hash(rows: Mapping[str, Sequence[Sequence[Any]]]) -> str:
+    return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+
+def _stamp(index: Path) -> tuple[int, int, int] | None:
+    """Return what tells one published file from the next."""
     try:
-        if connection.execute("SELECT measures FROM meta").fetchall() != [(_fingerprint(measures),)]:
-            return False
-        blocks = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()[0][0]
-        if store.index.stat().st_size < HEADERS + blocks:  # cut short where opening did not look
-            return False
-        held = set(connection.execute("SELECT run_id, kind, sha256 FROM ingested").fetchall())
-        return held <= {(job.id, Path(name).stem, sha) for job in _jobs(store) for name, sha in _shas(job).items()}
-    except duckdb.Error:
-        return False
-    finally:
-        connection.close()
-
-
-def _shas(job: JobDirectory) -> dict[str, str]:
-    manifest = job.manifest()
-    return {name: file["sha256"] for name, file in manifest["files"].items()} if manifest else {}
-
-
-def _fingerprint(measures: Sequence[Path]) -> str:
-    return digest([TABLES, LEDGER, sorted((path.stem, path.read_text(encoding="utf-8")) for path in measures)])
-
-
-def _sweep(store: Store) -> None:
-    """Remove what builders that were killed left behind, an hour later so that none at work is disturbed."""
-    for left in store.index.parent.glob(".index-*"):
-        with contextlib.suppress(FileNotFoundError):  # its builder has just finished
-            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
-                left.unlink()
-
-
-def _discard(path: Path) -> None:
-    for file in (path, path.with_name(path.name + ".wal")):
-        file.unlink(missing_ok=True)
+        said = index.stat()
+    except FileNotFoundError:
+        return None
+    return said.st_ino, said.st_mtime_ns, said.st_size

@@ -5,16 +5,18 @@ verdicts whose fields are of another version are left out.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
 from harness.record.atomic import read_json
+from harness.record.foreign import reading
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 from harness.record.verdict_files import as_json, newest
+from harness.store.ingest import insert
 
 PREDICTION = {
     **dict.fromkeys(("id", "kind", "role", "statement", "outcome", "reason", "how", "detail", "needs"), "VARCHAR"),
@@ -105,14 +107,22 @@ CREATE TABLE attempt (
 """
 
 
-def take_ledger(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    """Replace what the index holds of verdicts, registrations and attempts by what the records hold."""
+Ledger = Mapping[str, Sequence[Sequence[Any]]]
+"""Rows by table."""
+
+
+def ledger(store: Store) -> Ledger:
+    """Return the rows of verdicts, registrations and attempts as the records hold them now."""
     taken = {"verdict": _verdicts(store), "registration": _registrations(store), "attempt": _attempts(store)}
+    return {table: list(rows) for table, rows in taken.items()}
+
+
+def take_ledger(connection: duckdb.DuckDBPyConnection, rows: Ledger) -> None:
+    """Replace what the index holds of verdicts, registrations and attempts by these rows."""
     connection.execute("BEGIN")
-    for table, rows in taken.items():
+    for table, found in rows.items():
         connection.execute(f"DELETE FROM {table}")
-        if found := list(rows):
-            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(found[0]))})", found)
+        insert(connection, table, found)
     connection.execute("COMMIT")
 
 
@@ -127,15 +137,12 @@ def _verdicts(store: Store) -> Iterator[list[Any]]:
 
 def _registrations(store: Store) -> Iterator[list[Any]]:
     for path in sorted(store.registrations.glob("*/*/[0-9]*.json")):
-        said = read_json(path)
-        kept = [said[key] for key in ("protocol", "hypothesis", "number", "hash")]
-        yield [
-            *kept,
-            datetime.fromtimestamp(said["registered_at"], UTC).replace(tzinfo=None),
-            said["block"],
-            said["reason"],
-            json.dumps(said["declaration"]),
-        ]
+        with reading(path):
+            said = read_json(path)
+            row = [*(str(said[key]) for key in ("protocol", "hypothesis")), int(said["number"]), str(said["hash"])]
+            row += [datetime.fromtimestamp(said["registered_at"], UTC).replace(tzinfo=None), str(said["block"])]
+            row += [None if said["reason"] is None else str(said["reason"]), json.dumps(said["declaration"])]
+        yield row
 
 
 def _attempts(store: Store) -> Iterator[list[Any]]:
@@ -144,5 +151,14 @@ def _attempts(store: Store) -> Iterator[list[Any]]:
             for attempt in JobDirectory(path.parent).attempts():
                 end: dict[str, Any] = read_json(attempt / "exit.json") or {}
                 spent: dict[str, Any] = read_json(attempt / "timing.json") or {}
-                said = [end.get("reason"), end.get("message"), *(spent.get(name) for name in USED)]
-                yield [path.parent.name, kind, int(attempt.name), *said]
+                with reading(attempt):
+                    texts = [None if said is None else str(said) for said in (end.get("reason"), end.get("message"))]
+                    used = [_used(name, spent.get(name)) for name in USED]
+                yield [path.parent.name, kind, int(attempt.name), *texts, *used]
+
+
+def _used(name: str, said: Any) -> Any:
+    """Return what an attempt used, in the type of its column; raise where it says another."""
+    if said is None or name == "device":
+        return None if said is None else str(said)
+    return int(said) if name.endswith("bytes") else float(said)

@@ -10,12 +10,14 @@ from pathlib import Path
 import duckdb
 
 from harness.spec import DeclarationError
+from harness.store.limits import limited
 from harness.store.schema import literal
 
 SAFE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,  # else a query could read the variables of this very program
+    "allow_persistent_secrets": False,
     "threads": 1,
 }
 """Configuration of every connection."""
@@ -32,9 +34,15 @@ def connect(file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def lock(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take from a connection every way out of the database it has open."""
+def lock(connection: duckdb.DuckDBPyConnection, *, files: bool = True) -> None:
+    """Take from a connection every way out of the database it has open.
+
+    Without `files` it opens no file at all any more: DuckDB lets SQL read the bytes of a database that is open, and
+    what is only read needs no second file.
+    """
     connection.execute("SET enable_external_access = false")
+    if not files:
+        connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
     connection.execute("SET lock_configuration = true")
 
 
@@ -53,7 +61,8 @@ def create_views(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> No
         sql = file.read_text(encoding="utf-8")
         shown, head = f"analysis/{file.name}:1", sql.lstrip().partition("\n")[0]
         try:
-            connection.execute(f'CREATE VIEW "{file.stem}" AS {one_select(connection, sql)}')
+            with limited(connection):  # constants are computed here already
+                connection.execute(f'CREATE VIEW "{file.stem}" AS {one_select(connection, sql)}')
             connection.execute(f'COMMENT ON VIEW "{file.stem}" IS {literal(head)}')
         except ValueError as error:
             lines.append(f"{shown} SQL: {error}")

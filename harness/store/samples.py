@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from harness.record.layout import Store
 from harness.spec.measure import Grain, measure_head, split
 from harness.store.index import IntegrityError, query
+from harness.store.limits import LimitError
 from harness.store.measures import MeasureError, first_line
 
 VALUE = "CASE WHEN isfinite(value::DOUBLE) THEN value::DOUBLE END"
@@ -138,6 +139,8 @@ def _asked(store: Store, measure: str, sql: str, parameters: Sequence[Any]) -> t
         return query(store, sql, parameters)
     except duckdb.Error as error:
         raise MeasureError([f"analysis/{measure}.sql:1 SQL: {first_line(error)} Mend the statement."]) from None
+    except LimitError as error:
+        raise MeasureError([f"analysis/{measure}.sql:1 SQL: {error}"]) from None
 
 
 def _repeated(measure: str, what: str, grain: str) -> MeasureError:

@@ -24,6 +24,7 @@ from harness.record.shards import write_shard
 from harness.source import items_hash, splits
 from harness.spec import BaseRecipe, CustomTask
 from harness.spec.protocol import Evaluation
+from harness.spec.secrets import without_secrets
 from harness.train.adapters import weights_hash
 from harness.train.base import pretrain
 from harness.train.checkpoints import Checkpoints, Stopped
@@ -66,7 +67,7 @@ def train(attempt: Attempt, code_root: Path | None = None) -> int:
         traceback.print_exc()
         sys.stderr.flush()
         shutil.rmtree(attempt.stage, ignore_errors=True)  # room on a full disk for what is said below
-        end = Exit(_reason(error), f"{type(error).__name__}: {error}")
+        end = Exit(_reason(error), without_secrets(f"{type(error).__name__}: {error}"))
     if first():
         with suppress(OSError):
             (attempt.path / "reserve").unlink()

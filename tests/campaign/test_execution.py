@@ -1,7 +1,7 @@
 """The execution loop with a scripted executor: what is repeated, what is not, what is waited for."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import pytest
 
 from harness.campaign.execution import Progress, execute
 from harness.campaign.policy import MAX_LOST
+from harness.execute import Refused, Standing, Unreachable
 from harness.plan import RunSet
 from harness.record.ending import Reason
 from harness.record.job import JobDirectory, State
@@ -222,3 +223,120 @@ def test_a_result_of_another_identity_under_the_same_id_is_refused(
     with pytest.raises(ValueError, match="holds another identity under this id"):
         made.bench().execute(runs, lambda: executor, quiet)
     assert executor.closed
+
+
+def lasting(scripted: "type[Scripted]", act: Callable[[Path, int], None]) -> "Scripted":
+    executor = scripted(act)
+    executor.lasting, executor.name = True, "slurm here"
+    return executor
+
+
+def test_a_later_command_takes_up_what_the_engine_still_has(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+    executor = lasting(scripted, lambda path, _: made.finish(path, 0.5))
+    executor.submit([job.path])  # by a command that was killed then
+    job.handed_over("slurm here", str(job.path), 0)
+    end = execute("runs", [job], executor, quiet)
+    assert executor.started == [job.id]  # and "submitted twice" was not raised
+    assert (end.executed, end.repeated) == (1, 0)
+
+
+def test_what_the_engine_never_had_or_forgot_is_handed_over_and_no_loss(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+    job.handed_over("slurm here", "of another life", 0)
+    end = execute("runs", [job], lasting(scripted, lambda path, _: made.finish(path, 0.5)), quiet)
+    assert (end.executed, end.repeated) == (1, 0)
+    assert job.handle() == {"engine": "slurm here", "handle": str(job.path), "attempts": 0}
+
+
+def test_a_handle_of_another_engine_is_not_asked_for(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    (job,) = jobs(made, runs, 1)
+    job.handed_over("slurm there", "1_0", 0)
+    executor = lasting(scripted, lambda path, _: made.finish(path, 0.5))
+    assert execute("runs", [job], executor, quiet).executed == 1
+    assert executor.started == [job.id]
+
+
+def test_an_engine_that_does_not_answer_is_waited_for_and_nothing_is_taken_for_gone(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+    executor = lasting(scripted, lambda path, _: made.finish(path, 0.5))
+    answers = iter([True, False, False, True])
+    poll, submit = executor.poll, executor.submit
+
+    def polled(handles: Sequence[str]) -> dict[str, Standing]:
+        if not next(answers, True):
+            raise Unreachable("Unable to contact slurm controller")
+        return poll(handles) if job.attempts() or executor.started else dict.fromkeys(handles, "queued")
+
+    executor.poll = polled  # type: ignore[method-assign]
+    seen: list[str] = []
+    calls: list[int] = []
+    executor.submit = lambda folders: calls.append(1) or submit(folders)  # type: ignore[method-assign, func-returns-value]
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress.trouble)
+        if len(seen) == 4:
+            executor.started.append("let go on")
+
+    end = execute("runs", [job], executor, watch)
+    assert seen[:4] == ["", *["Unable to contact slurm controller"] * 2, ""]
+    assert len(calls) == 1
+    assert (end.executed, end.repeated, end.failed) == (1, 0, {})
+
+
+def test_what_an_engine_refuses_fails_with_its_words(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
+    two = jobs(made, runs, 2)
+    executor = scripted(nothing)
+
+    def refuse(_: Sequence[Path]) -> list[str]:
+        raise Refused("sbatch: error: invalid partition specified: gpu")
+
+    executor.submit = refuse  # type: ignore[method-assign]
+    end = execute("runs", two, executor, quiet)
+    assert end.failed == {job.id: "sbatch: error: invalid partition specified: gpu" for job in two}
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (Reason.OOM_HOST, "oom_host: m. Raise resources.memory_gib"),
+        (Reason.OOM_DEVICE, "oom_device: m. Give the run more of a device"),
+        (Reason.TIMEOUT, "timeout: m. Raise resources.minutes"),
+        (Reason.NAN, "nan: m"),
+    ],
+)
+def test_what_the_next_attempt_would_meet_again_is_not_repeated(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]", reason: Reason, told: str
+) -> None:
+    (job,) = jobs(made, runs, 1)
+
+    def end_so(path: Path, _: int) -> None:
+        attempt = JobDirectory(path).claim({})
+        assert attempt is not None
+        attempt.exit(reason, "m")
+
+    end = execute("runs", [job], scripted(end_so), quiet)
+    assert end.failed[job.id].startswith(told)
+    assert len(job.attempts()) == 1
+
+
+def test_attempts_that_make_progress_are_repeated_without_end(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+
+    def goes_on(path: Path, number: int) -> None:
+        if number == 30:
+            return made.finish(path, 0.5)
+        attempt = JobDirectory(path).claim({})
+        assert attempt is not None
+        return attempt.exit(Reason.TIMEOUT, "time", checkpoint=number)
+
+    end = execute("runs", [job], scripted(goes_on), quiet)
+    assert (end.executed, end.repeated, len(job.attempts())) == (1, 29, 30)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness.campaign import execution
 from harness.cli.main import status
 from harness.publish.answers import ANSWERS, schema
 
@@ -92,7 +91,6 @@ def acting(scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch) -> Itera
 
         for module in ("campaign", "frontier", "pilot"):
             monkeypatch.setattr(f"harness.cli.{module}.executor", instead)
-        monkeypatch.setattr(execution, "TICK", 0)
         return executor
 
     yield put

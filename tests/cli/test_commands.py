@@ -210,7 +210,7 @@ def test_plan_tells_why_a_run_is_none_that_exists(harness: Call, made: "Made") -
 
 def test_status_counts_states_and_says_why_runs_failed(harness: Call, made: "Made") -> None:
     empty = harness("status", "--json").json
-    assert empty["runs"] == {"new": 0, "running": 0, "interrupted": 0, "failed": 0, "committed": 0}
+    assert empty["runs"] == {"new": 0, "running": 0, "interrupted": 0, "cancelled": 0, "failed": 0, "committed": 0}
     assert empty["verdicts"] == []
     bench = made.bench()
     runs = bench.plan(bench.hypotheses(["live"]), ["llama"])
@@ -223,12 +223,12 @@ def test_status_counts_states_and_says_why_runs_failed(harness: Call, made: "Mad
     assert attempt is not None
     attempt.tell({"step": 7, "steps": 20, "reward": 0.25, "phase": "training"})
     said = harness("status", "--json").json
-    assert said["runs"] == {"new": 1, "running": 1, "interrupted": 0, "failed": 1, "committed": 1}
+    assert said["runs"] == {"new": 1, "running": 1, "interrupted": 0, "cancelled": 0, "failed": 1, "committed": 1}
     assert said["bases"]["committed"] == 1
-    assert said["runs_failed"] == {runs.runs[1].id: "ValueError: no"}
+    assert said["runs_failed"] == {runs.runs[1].id: "user_error: ValueError: no"}
     text = harness("status").out
     assert f"  {runs.runs[2].id}  training step 7 of 20 reward 0.25\n" in text
-    assert f"  {runs.runs[1].id}  failed: ValueError: no\n" in text
+    assert f"  {runs.runs[1].id}  failed: user_error: ValueError: no\n" in text
     attempt.exit(Reason.PREEMPTED)
 
 
@@ -342,15 +342,20 @@ def test_an_interruption_exits_130(harness: Call, acting: Acting) -> None:
     assert executor.closed
 
 
-@pytest.mark.parametrize("command", [["test", "live", "--no-run"], ["db", "rebuild"]])
-def test_a_result_that_was_tampered_with_exits_3_and_is_named(harness: Call, made: "Made", command: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [(["test", "live", "--no-run"], "1 of 12 runs without a result"), (["db", "rebuild"], "12 jobs in")],
+)
+def test_a_result_that_was_tampered_with_exits_3_and_is_named(
+    harness: Call, made: "Made", command: list[str], without: str
+) -> None:
     finished(made)
     folder = min(made.store.runs.iterdir())
     with (folder / "result" / "evaluation.parquet").open("ab") as file:
         file.write(b" ")
     said = harness(*command)
     assert said.code == 3
-    assert said.out == ""
+    assert without in said.out
     assert f"{folder}/result/evaluation.parquet: changed since it was committed" in said.err
     assert "Traceback" not in said.err
 

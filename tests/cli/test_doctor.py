@@ -1,15 +1,17 @@
 """What `harness doctor` says of a machine; nothing beyond this one is asked."""
 
-import fcntl
+import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.campaign import machine
-from harness.campaign.machine import Check, outside
+from harness.campaign import filesystem, machine, reachable
+from harness.campaign.filesystem import Check, clock_difference, lock_warning, mount_of
+from harness.campaign.machine import outside
 
 if TYPE_CHECKING:
     from tests.conftest import Hub, Made
@@ -24,7 +26,8 @@ hardware: {gpu: T4, memory_gib: 15.0, flops: 65.0e12, utilisation: 0.3, bandwidt
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ask no Hub, look into an empty cache, and see no GPU."""
+    """Ask no Hub, look into an empty cache, see no GPU, and know no engine."""
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.which", no_tool)
@@ -42,7 +45,10 @@ def test_it_looks_at_everything_and_leaves_nothing_behind(harness: Call, made: "
     said = harness("doctor", "--json")
     assert said.code == 0
     checks = by_name(said)
-    assert list(checks) == ["python", "packages", "cores", "memory", "gpus", "store", "locks", "space", "hub", "token"]
+    assert list(checks) == [
+        *("python", "packages", "cores", "memory", "gpus", "store", "disk", "locks", "clock", "access", "space"),
+        *("local", "slurm", "ray", "hub", "token", "optional"),
+    ]
     assert (checks["python"]["ok"], checks["store"]["ok"], checks["locks"]["ok"]) == (True, True, True)
     assert checks["gpus"]["said"] == "none"
     assert checks["hub"]["said"].endswith("does not answer")
@@ -74,9 +80,14 @@ def test_a_mistaken_protocol_is_told_and_the_others_looked_at(harness: Call, mad
 
 def test_a_token_is_never_printed(harness: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijkl")
-    said = harness("doctor")
-    assert "token     present" in said.out
-    assert "hf_abc" not in said.out + said.err
+    monkeypatch.setenv("WANDB_API_KEY", "planted-elsewhere")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://ann:planted-too@hub.example")
+    for said in (harness("doctor"), harness("doctor", "--json")):
+        assert "for the Hub: present; variables: " in said.out
+        assert "HF_TOKEN" in said.out and "WANDB_API_KEY" in said.out
+        assert "https://[secret]@hub.example does not answer" in said.out
+        assert "hf_abc" not in said.out + said.err
+        assert "planted" not in said.out + said.err
 
 
 def test_a_store_that_takes_no_files_is_told(harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,15 +100,240 @@ def test_a_store_that_takes_no_files_is_told(harness: Call, made: "Made", monkey
     assert check["said"].endswith("Operation not permitted. Choose another --store.")
 
 
-def test_a_disk_on_which_two_hold_one_lock_is_told(harness: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("granted", "two processes hold one lock at once"),
+        ("Function not implemented", "Function not implemented"),
+        ("No locks available", "No locks available"),
+    ],
+)
+def test_a_disk_without_locks_is_told_and_what_that_costs(
+    harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch, answer: str, told: str
+) -> None:
+    def asked(_: Path) -> str:
+        return answer
 
-    def granted(*_: object) -> None:
-        """Grant every lock."""
-
-    monkeypatch.setattr(fcntl, "flock", granted)
+    assert lock_warning(made.store.root) is None
+    monkeypatch.setattr(filesystem, "second_lock", asked)
     check = by_name(harness("doctor", "--json"))["locks"]
     assert check["ok"] is False
-    assert "two claims are held at once" in check["said"]
+    assert f"{made.store.root}: {told}. The store works without locks, but a run that was killed" in check["said"]
+    warned = lock_warning(made.store.root)
+    assert warned is not None and warned.startswith(f"{made.store.root}: no locks here ({told}). The store works")
+    assert len(warned.splitlines()) == 1
+
+
+def test_a_second_process_is_refused_a_lock_and_granted_a_free_one(tmp_path: Path) -> None:
+    """What the answer rests on: on a disk with locks they hold between processes."""
+    import fcntl
+
+    file = tmp_path / "lock"
+    with file.open("w") as held:
+        assert filesystem.second_lock(file) == "granted"
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert filesystem.second_lock(file) == "refused"
+    assert filesystem.second_lock(file) == "granted"
+
+
+@pytest.mark.parametrize("option", filesystem.HOST_ONLY)
+def test_a_network_disk_whose_locks_end_at_the_host_is_told(
+    harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"rootfs / ext4 rw 0 0\nserver:/lab {made.root} nfs4 rw,vers=4.2,{option},hard 0 0\n")
+    monkeypatch.setattr(filesystem, "MOUNTS", mounts)
+    checks = by_name(harness("doctor", "--json"))
+    assert checks["disk"]["said"] == f"nfs4, mounted at {made.root}"
+    assert checks["locks"] == {
+        "name": "locks",
+        "ok": None,
+        "said": f"hold between processes of one host only ({option}); hosts go by signs of life",
+    }
+
+
+def test_the_nearest_mount_is_meant_also_with_a_space_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my lab" / "store"
+    folder.mkdir(parents=True)
+    mounts, point = tmp_path / "mounts", str(tmp_path / "my lab").replace(" ", "\\040")
+    mounts.write_text(
+        f"/dev/a / ext4 rw 0 0\nserver {point} lustre rw,flock 0 0\nx {tmp_path}/my tmpfs rw 0 0\nshort\n"
+    )
+    monkeypatch.setattr(filesystem, "MOUNTS", mounts)
+    found = mount_of(folder)
+    assert found is not None and (found.kind, found.options) == ("lustre", ("rw", "flock"))
+    monkeypatch.setattr(filesystem, "MOUNTS", tmp_path / "none")
+    assert mount_of(folder) is None
+
+
+def test_a_disk_whose_links_or_renames_replace_what_is_there_is_told(
+    harness: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", copy)
+        assert "a link replaces a file that is there" in by_name(harness("doctor", "--json"))["store"]["said"]
+
+    def swap(source: Path, target: Path) -> None:
+        if target.exists():
+            (target / "held").unlink()
+            target.rmdir()
+        source.replace(target)
+
+    monkeypatch.setattr(os, "rename", swap)
+    assert "a rename replaces a folder that is there" in by_name(harness("doctor", "--json"))["store"]["said"]
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(90.0, "90 s ahead of"), (-3600.0, "3600 s behind")])
+def test_a_clock_that_differs_from_the_files_is_told(
+    harness: Call, monkeypatch: pytest.MonkeyPatch, ahead: float, told: str
+) -> None:
+    """The file server's clock is moved by moving this host's the other way."""
+    now = filesystem.time.time
+
+    def moved() -> float:
+        return now() - ahead
+
+    monkeypatch.setattr(filesystem.time, "time", moved)
+    check = by_name(harness("doctor", "--json"))["clock"]
+    assert check["ok"] is False
+    assert check["said"].startswith(f"the files' is {told} this host's.")
+
+
+def test_clocks_that_agree_differ_by_nothing(tmp_path: Path) -> None:
+    assert abs(clock_difference(tmp_path)) < 1.0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "ok", "told"),
+    [
+        (0o700, True, "you alone may write"),
+        (0o755, True, "you alone may write, others may read"),
+        (0o2770, True, "you and its group may write"),
+        (0o777, False, "everybody on this machine may write there, and so plant or remove results."),
+        (0o1777, False, "everybody on this machine may write there"),
+    ],
+)
+def test_who_may_write_into_a_store_is_told(harness: Call, made: "Made", mode: int, ok: bool, told: str) -> None:
+    made.store.root.mkdir()
+    made.store.root.chmod(mode)
+    check = by_name(harness("doctor", "--json"))["access"]
+    assert check["ok"] is ok
+    assert told in check["said"]
+    assert stat.S_IMODE(made.store.root.stat().st_mode) == mode
+
+
+def test_a_folder_in_the_store_that_is_open_to_all_is_told(harness: Call, made: "Made") -> None:
+    made.store.runs.mkdir(parents=True)
+    made.store.runs.chmod(0o777)
+    assert by_name(harness("doctor", "--json"))["access"]["said"].startswith(f"{made.store.runs}: everybody")
+
+
+SCONTROL = """#!/bin/sh
+[ "$1" = ping ] && echo "Slurmctld(primary) at head is UP" && exit 0
+exit 1
+"""
+SINFO = "#!/bin/sh\nprintf 'gpu\\ncpu\\n'\n"
+
+
+def site(folder: Path, monkeypatch: pytest.MonkeyPatch, **tools: str) -> None:
+    """Put a site's tools alone on the path."""
+    for name, text in tools.items():
+        tool = folder / name
+        tool.write_text(text)
+        tool.chmod(0o755)
+
+    def which(name: str) -> str | None:
+        return str(folder / name) if (folder / name).exists() else None
+
+    monkeypatch.setattr("shutil.which", which)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+@pytest.mark.parametrize(
+    ("scontrol", "settings", "ok", "told"),
+    [
+        (SCONTROL, "", True, "the controller answers; partitions cpu, gpu"),
+        (SCONTROL, 'slurm.partition = "gpu"', True, "the controller answers; partitions cpu, gpu"),
+        (
+            SCONTROL,
+            'slurm.partition = "a100"',
+            False,
+            "answers, and has no partition a100 of [tool.harness.slurm], only",
+        ),
+        ("#!/bin/sh\necho 'Slurmctld(primary) at head is DOWN'", "", None, "the controller does not answer: Slurmctld"),
+        ("#!/bin/sh\necho 'is DOWN'", 'executor = "slurm"', False, "the controller does not answer: is DOWN"),
+        ("#!/bin/sh\nexit 3", "", None, "the controller does not answer: exit 3"),
+        ("#!/bin/sh\nexec sleep 60", "", None, "the controller does not answer: nothing within 0.3 s"),
+    ],
+)
+def test_slurm_is_asked_and_told(
+    harness: Call, made: "Made", tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    scontrol: str, settings: str, ok: bool | None, told: str
+) -> None:  # fmt: skip
+    (tmp_path / "bin").mkdir()
+    site(tmp_path / "bin", monkeypatch, scontrol=scontrol, sinfo=SINFO)
+    monkeypatch.setattr(reachable, "SECONDS", 0.3 if "sleep" in scontrol else 10.0)
+    made.declare("pyproject.toml", f'[tool.harness]\nprotocol = "bench"\n{settings}\n')
+    check = by_name(harness("doctor", "--json"))["slurm"]
+    assert (check["ok"], check["said"][: len(told)]) == (ok, told)
+
+
+def test_without_slurm_only_a_project_that_wants_it_lacks_something(harness: Call, made: "Made") -> None:
+    assert by_name(harness("doctor", "--json"))["slurm"]["ok"] is None
+    made.declare("pyproject.toml", '[tool.harness]\nprotocol = "bench"\nexecutor = "slurm"\n')
+    check = by_name(harness("doctor", "--json"))["slurm"]
+    assert (check["ok"], check["said"]) == (False, "no scontrol on PATH, though the project's executor")
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "told"),
+    [
+        (json.dumps({"version": "4", "ray_version": "2.60.0"}).encode(), True, "answers, ray 2.60.0"),
+        (b"<html>", None, "answers, but is no dashboard of Ray"),
+        (b"[]", None, "answers, but is no dashboard of Ray"),
+        (None, None, "does not answer: Not Found"),
+    ],
+)
+def test_ray_is_asked_and_told(
+    harness: Call, hub: "Hub", monkeypatch: pytest.MonkeyPatch, answer: bytes | None, ok: bool | None, told: str
+) -> None:
+    """The server of the tests plays the dashboard."""
+
+    def dashboard(path: str) -> tuple[int, dict[str, str], bytes]:
+        assert path == "/api/version"
+        return (404, {}, b"") if answer is None else (200, {}, answer)
+
+    monkeypatch.setattr(hub, "answer", dashboard)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", hub.url + "/")
+    check = by_name(harness("doctor", "--json"))["ray"]
+    assert check["ok"] is ok
+    assert check["said"] == f"{hub.url.removeprefix('http://')} {told}"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://ann:planted@127.0.0.1:9", "127.0.0.1:9 does not answer"),
+        ("ray://127.0.0.1:9", "its address is none of a dashboard."),
+        ("file:///etc/passwd", "its address is none of a dashboard."),
+        ("http://[", "its address is none of a dashboard."),
+    ],
+)
+def test_an_address_that_is_none_is_told_without_its_password(
+    harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch, address: str, told: str
+) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", address)
+    made.declare("pyproject.toml", '[tool.harness]\nprotocol = "bench"\nexecutor = "ray"\n')
+    said = harness("doctor", "--json")
+    check = by_name(said)["ray"]
+    assert (check["ok"], check["said"][: len(told)]) == (False, told)
+    assert "planted" not in said.out
 
 
 @pytest.mark.parametrize(

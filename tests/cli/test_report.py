@@ -132,7 +132,7 @@ def test_a_missing_file_a_missing_report_and_a_missing_result(harness: Call, wri
     shard.unlink()
     said = harness("report", "--check")
     assert said.code == 3
-    assert f"{shard}: gone since it was committed" in said.err
+    assert f"{shard}: gone since it was committed" in said.out
     shutil.rmtree(written)
     said = harness("report", "--check")
     assert (said.code, "no report here. `harness report` writes one." in said.err) == (2, True)

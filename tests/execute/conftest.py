@@ -1,5 +1,6 @@
 """Pocket jobs for real executors, and ways to look at their processes."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,16 @@ from harness.record.atomic import read_json
 from harness.record.job import JobDirectory, State
 from harness.spec import Cell, Lora, Protocol, load_protocol
 from harness.spec.adapter import Proportional
+
+CLAIM = """
+title: Low ranks live
+claim: Pocket runs at ranks 1 and 2 do not collapse.
+source: a claim of the tests
+design: {seeds: 5, looks: [5]}
+predictions:
+  - {id: live, kind: collapse_probability, role: primary, statement: Runs live at both ranks., event: collapsed,
+     rationale: Below one half a user keeps the policy., direction: below, probability: 0.5, among: {rank: [1, 2]}}
+"""
 
 PATIENCE = 300.0
 """Seconds after which a test gives up; nothing here takes a tenth of it on a quiet machine."""
@@ -99,3 +110,22 @@ def protocol() -> Protocol:
 def pocket(protocol: Protocol, tmp_path: Path) -> Pocket:
     """Return pocket jobs in a store of the test's own."""
     return Pocket(tmp_path, protocol)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project with the pocket protocol and the claim `live` about ten of its runs."""
+
+    root: Path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Return a project of the test's own."""
+    root = tmp_path / "project"
+    (root / "runs").mkdir(parents=True)
+    (root / "hypotheses").mkdir()
+    (root / "pyproject.toml").write_text('[tool.harness]\nprotocol = "pocket"\n')
+    shutil.copy(Path(__file__).parents[1] / "pocket.yaml", root / "runs" / "pocket.yaml")
+    (root / "hypotheses" / "live.yaml").write_text(CLAIM)
+    return Project(root)

@@ -1,28 +1,21 @@
 """Whatever is killed whenever: the verdict is the same, no run is lost and none is there twice."""
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.record.job import JobDirectory
 from harness.record.layout import Store
 
+if TYPE_CHECKING:
+    from tests.execute.conftest import Project
+
 HERE = Path(__file__).parents[1]
 KILLS = 11
-
-CLAIM = """
-title: Low ranks live
-claim: Pocket runs at ranks 1 and 2 do not collapse.
-source: a claim of the tests
-design: {seeds: 5, looks: [5]}
-predictions:
-  - {id: live, kind: collapse_probability, role: primary, statement: Runs live at both ranks., event: collapsed,
-     rationale: Below one half a user keeps the policy., direction: below, probability: 0.5, among: {rank: [1, 2]}}
-"""
 
 
 def script(name: str) -> ModuleType:
@@ -37,15 +30,9 @@ def script(name: str) -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
-def test_a_test_killed_again_and_again_gives_the_undisturbed_verdict(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    (project / "runs").mkdir(parents=True)
-    (project / "hypotheses").mkdir()
-    (project / "pyproject.toml").write_text('[tool.harness]\nprotocol = "pocket"\n')
-    shutil.copy(HERE / "pocket.yaml", project / "runs" / "pocket.yaml")
-    (project / "hypotheses" / "live.yaml").write_text(CLAIM)
+def test_a_test_killed_again_and_again_gives_the_undisturbed_verdict(project: "Project", tmp_path: Path) -> None:
     chaos = script("chaos")
-    found = chaos.chaos(("test", "live"), project, tmp_path, chaos.Kills(KILLS, seed=3, pause=0.7))
+    found = chaos.chaos(("test", "live"), project.root, tmp_path, chaos.Kills(KILLS, seed=3, pause=0.7))
     assert found["kills"] == KILLS
     assert set(found["by_kind"]) == {"worker", "server", "command"}
     assert found["by_phase"]["decision"] >= 1
@@ -58,4 +45,4 @@ def test_a_test_killed_again_and_again_gives_the_undisturbed_verdict(tmp_path: P
     assert len(runs) == 2 * 5  # cells x seeds
     assert {run.id for run in runs} == {path.name for path in Store(tmp_path / "undisturbed").runs.iterdir()}
     assert all(run.manifest() for run in runs)
-    assert max(len(run.attempts()) for run in runs) > 1
+    assert max(map(int, found["attempts"])) > 1  # some job was killed at work

@@ -1,5 +1,6 @@
 """Which runs are needed, and what makes two of them the same run."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from harness.plan import RunSet, plan, registration_hash
 from harness.plan.runset import planned_base, planned_run
 from harness.source.seeds import late_block
 from harness.spec import Arm, Hypothesis, Protocol, load_hypothesis, load_protocol
+from harness.spec.canonical import digest
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -72,6 +74,33 @@ def claim(made: "Made", old: str = "", new: str = "") -> Hypothesis:
     assert not old or made.claim_text.count(old) == 1
     text = made.claim_text.replace(old, new) if old else made.claim_text
     return load_hypothesis(made.declare("hypotheses/live.yaml", text), "live.yaml")
+
+
+GOLDEN_RUNS = 1420
+GOLDEN = "ee10ebb6c769b71281b03f8e91c29c0a16e8628242e14a898e92be6809c5fb00"
+
+
+def many(i: int) -> Hypothesis:
+    """Return a claim on 64 cells of every factor, some of which its neighbours name as well, and on two more."""
+    common = {
+        "role": "primary",
+        "statement": "A statement on many cells.",
+        "rationale": "A reason that is long enough.",
+    }
+    among = {
+        "algorithm": ["grpo", "sft"],
+        "rank": [8, 16 + i],
+        "scaling": [{"policy": "proportional", "factor": 2.0}, {"policy": "constant", "alpha": 16.0 + i}],
+        "learning_rate_scale": [1.0, 0.25 * (i + 1)] if i < 2 else [1.0, 0.3],
+        "batch": [64, 128],
+        "warmup_steps": [0, i + 1],
+    }
+    wide = {"id": "wide", "kind": "collapse_probability", "event": "collapsed", "direction": "below", **common}
+    arms = {"a": {"rank": 8}, "b": {"adapter": {"method": "full"}}, "margin": 0.05}
+    narrow = {"id": "narrow", "kind": "min_effect", **common, **arms}
+    predictions = [{**wide, "probability": 0.5, "among": among}, narrow]
+    about = {"title": "Many cells", "claim": "Runs in many cells live on.", "source": "a claim of the tests"}
+    return Hypothesis.model_validate({**about, "design": {"seeds": 5}, "predictions": predictions}, strict=False)
 
 
 def ids(runs: RunSet) -> list[str]:
@@ -165,6 +194,21 @@ def test_an_id_is_what_it_always_was(made: "Made") -> None:
     runs = plan({"live": claim(made)}, protocol(made), ["llama"])
     golden = ["llama64-9db18647e490", "llama64-grpo-lora-r8-84902213e13f"]  # changes only with SCHEMA
     assert [runs.bases[0].id, runs.runs[0].id] == golden
+
+
+def test_ids_of_many_cells_are_what_they_always_were(made: "Made") -> None:
+    """Written down before identities of many runs were made together: ids, order and who asks for each."""
+    claims = {f"h{i}": many(i) for i in range(3)}
+    runs = plan(claims, protocol(made), ["llama", "qwen"], blocks={"h2": "explore"}, seeds={("h1", "wide"): 1})
+    said = "\n".join(f"{run.id} {run.index} {run.block} {' '.join(run.needed_by)}" for run in runs.runs)
+    assert len(runs.runs) == GOLDEN_RUNS
+    assert hashlib.sha256(said.encode()).hexdigest() == GOLDEN
+
+
+def test_every_id_is_the_hash_of_its_identity(made: "Made") -> None:
+    for run in plan({f"h{i}": many(i) for i in range(3)}, protocol(made), ["llama"]).runs:
+        assert run.id == f"{run.base.id.rsplit('-', 1)[0]}-{run.cell.slug()}-{digest(run.identity)[:12]}"
+        assert run.identity["cell"] == run.cell.model_dump(mode="json")
 
 
 @pytest.mark.parametrize(("old", "new"), TRAINS_OTHERWISE)

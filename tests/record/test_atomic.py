@@ -58,15 +58,15 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file.json"
-    write_json(path, "old")
+    write_json(path, {"is": "old"})
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_json(path, "new")
-    assert read_json(path) == "old"
+        write_json(path, {"is": "new"})
+    assert read_json(path) == {"is": "old"}
     with pytest.raises(OSError, match="No space"):
         create_json(tmp_path / "other.json", "new")
     assert not (tmp_path / "other.json").exists()

@@ -59,8 +59,16 @@ def test_somebody_elses_pyproject_is_passed_by(root: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[tool.harness]\nprotokol = 'x'\n", "tool.harness.protokol: not one of protocol, store with a text value."),
-        ("[tool.harness]\nstore = 3\n", "tool.harness.store: not one of protocol, store with a text value."),
+        (
+            "[tool.harness]\nprotokol = 'x'\n",
+            "tool.harness.protokol: unknown setting; did you mean protocol?",
+        ),
+        ("[tool.harness]\nstore = 3\n", "tool.harness.store: 3 is no text. Write it in quotes."),
+        (
+            "[tool.harness]\nexecutor = 'slurmm'\n",
+            'tool.harness.executor: "slurmm" is no engine. Choose one of ',
+        ),
+        ("[tool.harness]\nslurm = 'x'\n", 'tool.harness.slurm: "x" is no table. Write a line [tool.harness.slurm].'),
         ("[tool]\nharness = 'x'\n", "tool.harness: 'x' is no table."),
     ],
 )

@@ -1,7 +1,6 @@
 """The index is what the records say, whatever became of the file that it was published in."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from harness.record.verdict_files import save
 from harness.spec import Cell
 from harness.spec.shelf import find_shelf
 from harness.store import IntegrityError, Published, query, rebuild, refresh, responses
+from harness.store.private import new_file
 
 if TYPE_CHECKING:
     from tests.conftest import Made
@@ -159,7 +159,7 @@ def test_a_damaged_index_is_made_anew(made: "Made", measures: list[Path], subtes
             made.store.index.write_bytes(damaged(content))
             refresh(made.store, measures)
             assert contents(made.store) == whole
-    assert sorted(path.name for path in made.store.root.iterdir()) == ["bases", "index.duckdb", "runs"]
+    assert sorted(path.name for path in made.store.root.iterdir()) == [".index.lock", "bases", "index.duckdb", "runs"]
 
 
 def test_an_index_that_is_gone_or_has_other_tables_is_made_anew(made: "Made", measures: list[Path]) -> None:
@@ -311,7 +311,7 @@ def test_bytes_that_were_not_committed_are_refused_by_name(made: "Made", measure
         with pytest.raises(IntegrityError, match=f"{runs[1].id}/result/{name}: changed since it was committed"):
             build(made.store, measures)
     assert contents(made.store) == before  # what was published stays
-    assert [path.name for path in made.store.root.glob("*index*")] == ["index.duckdb"]
+    assert sorted(path.name for path in made.store.root.glob("*index*")) == [".index.lock", "index.duckdb"]
 
 
 def test_a_missing_shard_is_refused_by_name(made: "Made", measures: list[Path]) -> None:
@@ -425,7 +425,7 @@ def test_a_killed_builder_leaves_the_published_index_alone(made: "Made", measure
     planned(made)
     refresh(made.store, measures)
     before = contents(made.store)
-    litter = made.store.root / f".index-{os.getpid()}.duckdb"  # of an earlier process of the same number
+    litter = new_file(made.store.index, anew=True, locked=True)
     litter.write_bytes(b"half a database")
     litter.with_name(litter.name + ".wal").write_bytes(b"half a log")
     assert refresh(made.store, measures) == Published(added=0, jobs=1)

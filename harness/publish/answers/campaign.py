@@ -1,6 +1,6 @@
 """What the commands print with --json that plan, execute and decide."""
 
-from typing import TYPE_CHECKING, Any, NotRequired
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 from pydantic import BaseModel, create_model, with_config
 from typing_extensions import TypedDict
@@ -169,19 +169,61 @@ class Register(TypedDict):
 
 
 @with_config(DOCUMENTED)
+class Command(TypedDict):
+    """A command that executes runs."""
+
+    host: str
+    pid: int
+    line: str
+    began: float
+    """Seconds since the epoch."""
+
+
+@with_config(DOCUMENTED)
+class Log(TypedDict):
+    """What an attempt printed."""
+
+    id: str
+    attempt: int
+    state: str
+    log: str
+
+
+@with_config(DOCUMENTED)
+class CalledOff(TypedDict):
+    """What calling jobs off came to."""
+
+    jobs: dict[str, str]
+    """What is to be told of each, by id."""
+
+
+@with_config(DOCUMENTED)
+class Left(TypedDict):
+    """A command that was left at work in the background."""
+
+    pid: int
+    log: str
+    line: str
+
+
+@with_config(DOCUMENTED)
 class Status(TypedDict):
-    """What the records say now. Heartbeats have step, steps, reward and phase, as far as they are known."""
+    """What the records say now. Of work: step, steps, reward and phase, as far as they are known."""
 
     store: str
+    commands: list[Command]
+    """Commands that execute runs of the store right now."""
     bases: dict[str, int]
-    """How many, by state: new, running, interrupted, failed, committed."""
+    """How many, by state: new, running, interrupted, cancelled, failed, committed."""
     bases_running: dict[str, Object]
-    """The last heartbeat by id."""
-    bases_failed: dict[str, str | None]
+    """What each last said of its work, by id."""
+    bases_failed: dict[str, str]
     """Why, by id."""
     runs: dict[str, int]
     runs_running: dict[str, Object]
-    runs_failed: dict[str, str | None]
+    runs_failed: dict[str, str]
+    engines: dict[str, Literal["queued", "running", "gone", "unreachable"]]
+    """Where engines have the jobs that were handed to them and are not over, by id."""
     verdicts: list[tuple[str, str, str, str]]
     """Hypothesis, protocol, base and outcome."""
 

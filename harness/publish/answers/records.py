@@ -90,6 +90,8 @@ class Rebuilt(TypedDict):
 
     jobs: int
     path: str
+    damaged: dict[str, str]
+    """Why results are left out, by the id of their run or base: file, rule and remedy."""
 
 
 @with_config(DOCUMENTED)

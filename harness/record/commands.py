@@ -1,0 +1,76 @@
+"""Commands that are executing runs of a store right now, as they say themselves: who, where, what, since when.
+
+    commands/HOST-PID.json      held locked for as long as the command executes; touched at every look
+    commands/HOST-PID.log       what a command that was left alone printed
+
+Nothing rests on these files but what people are told: who executes what is decided by the claims of the jobs.
+"""
+
+import fcntl
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.record.atomic import read_json, write_json
+from harness.record.attempt import STALE
+from harness.record.clock import file_time, machine
+from harness.record.layout import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command at work."""
+
+    host: str
+    pid: int
+    line: str
+    """What was typed, as far as it may be told."""
+    began: float
+    """Seconds since the epoch, by the file server's clock."""
+
+
+@contextmanager
+def at_work(store: Store, line: str) -> Generator[Path]:
+    """Say that this command executes runs of a store, for as long as the context lasts; yield the file to touch."""
+    store.commands.mkdir(parents=True, exist_ok=True)
+    file = store.commands / f"{socket.gethostname()}-{os.getpid()}.json"
+    said = {"host": socket.gethostname(), "machine": machine(), "pid": os.getpid(), "line": line}
+    write_json(file, {**said, "began": file_time(store.commands)})
+    lock = os.open(file, os.O_RDONLY)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def working(store: Store) -> list[Command]:
+    """Return the commands that execute runs of a store, the first to begin first."""
+    found: list[Command] = []
+    for file in store.commands.glob("*.json"):
+        said: dict[str, Any] = read_json(file) or {}
+        with suppress(FileNotFoundError, KeyError):  # it has just ended, or is no file of ours
+            if _alive(file, said):
+                found.append(Command(said["host"], said["pid"], said["line"], said["began"]))
+    return sorted(found, key=lambda one: one.began)
+
+
+def _alive(file: Path, said: dict[str, Any]) -> bool:
+    if said["machine"] != machine():
+        return file_time(file.parent) - file.stat().st_mtime < STALE
+    lock = os.open(file, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return file_time(file.parent) - file.stat().st_mtime < STALE
+    finally:
+        os.close(lock)
+    return False
