@@ -10,12 +10,14 @@ checksum of its manifest, and committed by the same rename.
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.execute.engine import Executor, Refused, Standing, Unreachable
 from harness.execute.mirror import Mirror
 from harness.record.atomic import IntegrityError, read_json
+from harness.record.attempt import numbers
 from harness.record.data import kept_rows
 from harness.record.ending import Exit, Reason
 from harness.record.exchange import SILENCE, ExchangedJob, hashes
@@ -99,6 +101,7 @@ class ExchangedExecutor:
         known = self._inner.poll([inner for _, _, inner in parts.values()])
         standing: dict[str, Standing] = {handle: known.get(inner, "gone") for handle, (_, _, inner) in parts.items()}
         here: dict[str, Standing] = {parts[handle][0]: where for handle, where in standing.items()}
+        here |= dict.fromkeys(self._left_behind - here.keys(), "gone")
         due: dict[str, Standing] = {name: where for name, where in here.items() if self._due(name, where)}
         try:
             now = self._objects.now() if due else 0.0
@@ -132,6 +135,22 @@ class ExchangedExecutor:
             return False
         looked, before = self._looked.get(name, (float("-inf"), where))
         return where != before or time.monotonic() - looked >= self._every
+
+    @cached_property
+    def _left_behind(self) -> set[str]:
+        """Jobs of this store with an attempt at the exchange that had not ended when this command began.
+
+        Nobody may hold a handle of theirs, as those of an engine that died with its command; a result may come yet.
+        """
+        found: set[str] = set()
+        for path in (*self._store.glob("bases/*"), *self._store.glob("runs/*")):
+            attempts = numbers(path / "attempts")
+            if attempts and not (path / "result").exists():
+                last = path / "attempts" / f"{attempts[-1]:04d}"
+                claim: dict[str, Any] = read_json(last / "claim.json") or {}
+                if claim.get("exchange") == self._at(_name(path)).url and not (last / "exit.json").exists():
+                    found.add(_name(path))
+        return found
 
     def _here(self, name: str) -> JobDirectory:
         return JobDirectory(self._store / name)

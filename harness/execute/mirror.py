@@ -36,11 +36,17 @@ class Mirror:
         look = self._there.look()
         if self._here.called_off and not look.called_off and not look.committed:
             self._there.call_off()
-        if look.committed and self._here.manifest() is None and not self._damaged:
-            self._fetch()
-        for number in look.attempts:
-            if self._attempt(number, look, now):
+        try:
+            ours = [number for number in look.attempts if self._attempt(number, look, now)]  # a result has attempts
+            if look.committed and self._here.manifest() is None and not self._damaged:
+                self._fetch()
+            for number in ours:
                 self._tell(number, look, now)
+        except IntegrityError as error:
+            self._damaged = str(error)
+        if self._damaged and look.newest:
+            self._folder(look.newest).mkdir(parents=True, exist_ok=True)
+            write_json(self._folder(look.newest) / "exit.json", Exit(Reason.USER_ERROR, self._damaged).as_json())
 
     def _fetch(self) -> None:
         """Download the result and commit it here, or find what is wrong with it."""
@@ -51,8 +57,6 @@ class Mirror:
                 partial.mkdir()
                 self._there.fetch(manifest, partial)
                 self._commit(partial)
-        except IntegrityError as error:
-            self._damaged = str(error)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -89,9 +93,6 @@ class Mirror:
         """Copy how an attempt ended, or where it is."""
         folder = self._folder(number)
         newest = number == look.newest
-        if newest and look.committed and self._damaged:
-            write_json(folder / "exit.json", Exit(Reason.USER_ERROR, self._damaged).as_json())
-            return
         if newest:
             self._copy_log(number, look)
         if look.ended(number):

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, sha256
+from harness.record.foreign import MALFORMED, plain
 from harness.record.look import Look
 from harness.record.objects import Objects, Unfit
 
@@ -58,16 +59,16 @@ class ExchangedJob:
         """List what there is of it: one request for a thousand objects."""
         return Look(self.objects.entries(self.name))
 
-    def read(self, key: str) -> Any:
-        """Return what a JSON object holds, or None where there is none.
+    def read(self, key: str) -> dict[str, Any] | None:
+        """Return what an object of JSON holds, or None where there is none.
 
         Raises:
-            IntegrityError: it holds no JSON.
+            IntegrityError: it holds no JSON object.
         """
         content = self.objects.read(self._at(key))
         try:
-            return None if content is None else json.loads(content)
-        except ValueError as error:
+            return None if content is None else dict(json.loads(content))
+        except (TypeError, RecursionError, ValueError) as error:
             raise IntegrityError(f"{self.url}/{key}: damaged ({error}). Remove {self.url} and repeat.") from None
 
     def offer(self, spec: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
@@ -78,7 +79,7 @@ class ExchangedJob:
         """
         if not self.objects.create(self._at("spec.json"), _bytes(spec)):
             there = self.read("spec.json")
-            if there is None or there["identity"] != spec["identity"]:
+            if there is None or there.get("identity") != spec["identity"]:
                 rule = "holds another identity under this id"
                 raise Unfit(f"{self.url}/spec.json: {rule}. Name another prefix, or remove it there.")
         if self.read("resources.json") != resources:
@@ -165,10 +166,16 @@ class ExchangedJob:
         said = self.read("COMMIT")
         if said is None:
             return None
-        named = isinstance(said, dict) and said.get("job") == self.name.partition("/")[2]  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
-        if not named or not isinstance(said.get("attempt"), int) or not all(map(_inside, said.get("files", {}))):  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
-            raise IntegrityError(f"{self.url}/COMMIT: is not the manifest of this job. {self._remedy}")
-        return said  # pyright: ignore[reportUnknownVariableType]
+        try:
+            for name, about in said["files"].items():
+                plain(name)
+                if not re.fullmatch("[0-9a-f]{64}", about["sha256"]):
+                    raise ValueError("no checksum")
+            if said["job"] != self.name.partition("/")[2] or not isinstance(said["attempt"], int):
+                raise ValueError("another job's")
+        except MALFORMED:
+            raise IntegrityError(f"{self.url}/COMMIT: is not the manifest of this job. {self._remedy}") from None
+        return said
 
     def fetch(self, manifest: Mapping[str, Any], folder: Path) -> None:
         """Download a committed result into an empty folder, its manifest last.

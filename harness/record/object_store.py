@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from harness.record.objects import Away, Entry, Unfit, plain, unconditional
+from harness.spec.secrets import without_secrets
 
 CONNECT, ANSWER = 5, 60
 """Seconds that an S3 server may take to accept a connection, and between two bytes of an answer."""
@@ -127,7 +128,8 @@ class StoreObjects:
                 rule = "no credentials found. Put them where the store's own tools look for them"
                 raise Unfit(f"exchange {self._url}: {rule}.") from None
             if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in FOREIGN:
-                raise Away(f"exchange {self._url}: no answer ({type(error).__name__}: {error})") from None
+                told = without_secrets(" ".join(str(error).split()))[:300]
+                raise Away(f"exchange {self._url}: no answer ({type(error).__name__}: {told})") from None
             raise
 
 

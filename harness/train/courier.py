@@ -35,6 +35,7 @@ from harness.record.objects import Away, Unfit
 from harness.record.process import DRIVER, driver
 from harness.source.rows import rows_file
 from harness.spec.resources import Resources
+from harness.spec.secrets import without_secrets
 from harness.train.supervise import FAILED, HEEDED, LOST_CLAIM, claimed_by
 
 SCRATCH = "HARNESS_SCRATCH"
@@ -137,7 +138,7 @@ class Courier:
         try:
             return self._deliver(self._execute())
         except (IntegrityError, FileNotFoundError) as error:  # what was fetched, not what was made
-            self._leave(Exit(Reason.USER_ERROR, str(error)))
+            self._leave(Exit(Reason.USER_ERROR, without_secrets(str(error))))
             return FAILED
         finally:
             self._over.set()
@@ -232,6 +233,7 @@ class Courier:
 
     def _leave(self, end: Exit) -> None:
         timing = read_json(self._attempt / "timing.json")
+        self._logged = -1
         patiently(self._put_log, self._rhythm, FINISHED)
         patiently(lambda: self._job.exit(self._number, {**end.as_json(), "timing": timing}), self._rhythm, FINISHED)
 
@@ -275,7 +277,8 @@ class Courier:
         if size not in (0, self._logged):
             with log.open("rb") as file:
                 file.seek(max(0, size - LOG_END))
-                self._job.log(self._number, file.read())
+                said = file.read().decode("utf-8", "replace")
+            self._job.log(self._number, without_secrets(said).encode())
             self._logged = size
 
     def _pass_on(self, signum: int, _: object) -> None:
@@ -294,4 +297,4 @@ def _names(signals: Sequence[int]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(without_secrets(text), file=sys.stderr, flush=True)

@@ -248,6 +248,12 @@ class Lab:
         """Return a job at the exchange."""
         return ExchangedJob(self.objects, f"runs/{job.id}", SILENCE)
 
+    def end_of(self, job: JobDirectory) -> dict[str, Any]:
+        """Return what a job's first attempt said at the exchange of how it ended."""
+        said = self.at(job).read("attempts/0001.exit.json")
+        assert said is not None
+        return said
+
     def offer(self, job: JobDirectory) -> ExchangedJob:
         """Put a job at the exchange, without an executor."""
         there = self.at(job)

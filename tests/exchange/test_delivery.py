@@ -113,7 +113,7 @@ def test_a_worker_that_was_taken_for_dead_commits_nothing(lab: "Lab") -> None:
     assert other.wait() == 0
     manifest = there.manifest()
     assert manifest is not None and manifest["attempt"] == 2
-    assert there.read("attempts/0001.exit.json")["reason"] == "lost_claim"
+    assert lab.end_of(job)["reason"] == "lost_claim"
     progress = lab.execute([job])  # what became of it, without a worker
     assert (progress.done, lab.right(job)) == (1, True)
 
@@ -126,7 +126,7 @@ def test_a_run_that_may_resume_goes_on_from_a_checkpoint_at_the_exchange(lab: "L
     found: tuple[int, str] = wait(lambda: there.look().checkpoint())
     first.terminate()  # as an engine that wants the machine back
     assert first.wait() == 75
-    end = there.read("attempts/0001.exit.json")
+    end = lab.end_of(job)
     assert end["reason"] == "preempted"
     assert end["checkpoint"] >= found[0] >= 2
     assert lab.start(job).wait() == 0
@@ -171,6 +171,18 @@ def test_a_damaged_result_is_told_and_not_committed(lab: "Lab") -> None:
     assert lab.right(job)
 
 
+def test_a_claim_that_is_no_record_is_told(lab: "Lab") -> None:
+    job = lab.job(14)
+    there = lab.offer(job)
+    there.objects.put(f"runs/{job.id}/attempts/0001.json", b"[1, 2")
+    there.exit(1, {"reason": "nonsense", "message": "of somebody else's"})
+    executor = lab.executor()
+    executor.poll([f"runs/{job.id} unknown to the engine"])
+    end = job.last_exit()
+    assert end is not None and re.match(rf"{there.url}/attempts/0001.json: damaged \(.*Remove {there.url}", end.message)
+    assert job.state() is State.FAILED
+
+
 def test_a_server_that_is_away_is_waited_for(lab: "Lab") -> None:
     jobs = [lab.job(seed, steps=10, seconds=0.1) for seed in (6, 7)]
     away: list[float] = []
@@ -204,7 +216,7 @@ def test_a_job_that_is_called_off_is_stopped_where_it_runs(lab: "Lab") -> None:
 
     progress = lab.execute([job], watch)
     assert progress.failed[job.id].startswith("cancelled: called off")
-    assert lab.at(job).read("attempts/0001.exit.json")["reason"] == "cancelled"
+    assert lab.end_of(job)["reason"] == "cancelled"
     assert job.state() is State.CANCELLED
 
 
@@ -272,7 +284,7 @@ def test_a_worker_finds_what_its_trainer_will_look_for(lab: "Lab", tmp_path: Pat
     assert {name for name in files if name.startswith("files/")} == {
         *("files/config.json", "files/tokenizer.json", "files/tokenizer_config.json", "files/model.safetensors")
     }
-    end = lab.at(run).read("attempts/0001.exit.json")
+    end = lab.end_of(run)
     assert (end["reason"], end["message"]) == ("killed", "its supervisor was over, with status 3")
 
 
@@ -284,6 +296,20 @@ def test_a_driver_that_was_started_again_asks_by_its_handles(lab: "Lab") -> None
     second = lab.executor()
     assert second.name == first.name == f"elsewhere through {lab.s3.url}"
     assert second.poll(handles) == {handles[0]: "gone"}
+    assert lab.right(job)
+
+
+def test_a_result_that_came_after_its_driver_had_died_is_found_by_the_next(lab: "Lab") -> None:
+    job = lab.job(15, steps=20, seconds=0.1)
+    there = lab.offer(job)
+    worker = lab.start(job)
+    wait(lambda: there.look().newest == 1)
+    lab.executor().poll([f"runs/{job.id} of a driver that dies now"])
+    assert job.state() is State.RUNNING  # as it was seen last, and nobody has a handle
+    assert worker.wait() == 0
+    progress = lab.execute([job])
+    assert (progress.done, len(job.attempts())) == (1, 1)
+    assert progress.seconds < 60  # and not after the five minutes by which a job here is judged
     assert lab.right(job)
 
 
