@@ -47,6 +47,8 @@ class ExchangedExecutor:
         self._shared: set[str] = set()
         """Keys of what several jobs need, and is there."""
         self._looked: dict[str, tuple[float, Standing]] = {}
+        self._called_off: set[str] = set()
+        """Jobs of which the exchange knows that a user called them off."""
         self._mirrors: dict[str, Mirror] = {}
 
     @property
@@ -89,6 +91,7 @@ class ExchangedExecutor:
         handles = self._inner.submit(jobs)
         for job in jobs:  # that the engine had let go of it before says nothing of this time
             self._looked.pop(_name(job), None)
+            self._called_off.discard(_name(job))
         return [f"{_name(job)} {handle}" for job, handle in zip(jobs, handles, strict=True)]
 
     def poll(self, handles: Sequence[str]) -> dict[str, Standing]:
@@ -110,6 +113,8 @@ class ExchangedExecutor:
             raise Unreachable(str(error)) from None
         for name, where in due.items():
             self._looked[name] = time.monotonic(), where
+            if self._here(name).called_off:
+                self._called_off.add(name)
         return standing
 
     def cancel(self, handles: Sequence[str]) -> None:
@@ -130,9 +135,11 @@ class ExchangedExecutor:
         self._inner.close()
 
     def _due(self, name: str, where: Standing) -> bool:
-        """Whether to look at a job now: at once where the engine has let go of it, else now and then."""
+        """Whether to look at a job now: at once if it was called off or its engine let go of it, else now and then."""
         if where == "queued":
             return False
+        if name not in self._called_off and self._here(name).called_off:
+            return True
         looked, before = self._looked.get(name, (float("-inf"), where))
         return where != before or time.monotonic() - looked >= self._every
 
@@ -148,7 +155,7 @@ class ExchangedExecutor:
             if attempts and not (path / "result").exists():
                 last = path / "attempts" / f"{attempts[-1]:04d}"
                 claim: dict[str, Any] = read_json(last / "claim.json") or {}
-                if claim.get("exchange") == self._at(_name(path)).url and not (last / "exit.json").exists():
+                if claim.get("exchange") == f"{self._objects.url}/{_name(path)}" and not (last / "exit.json").exists():
                     found.add(_name(path))
         return found
 

@@ -217,10 +217,10 @@ class Lab:
         job.give(Resources())
         return job
 
-    def executor(self, slots: int = 2) -> ExchangedExecutor:
+    def executor(self, slots: int = 2, every: float = 0.3) -> ExchangedExecutor:
         """Return an executor whose workers are elsewhere."""
         inner = Elsewhere(self.log, self.command, [None] * slots, grace=3)
-        return ExchangedExecutor(inner, self.objects, self.runs.parent, every=0.3, silence=SILENCE)
+        return ExchangedExecutor(inner, self.objects, self.runs.parent, every=every, silence=SILENCE)
 
     def real(self, store: Path) -> ExchangedExecutor:
         """Return an executor whose workers are elsewhere, and the real ones."""
