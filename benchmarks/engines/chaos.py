@@ -287,11 +287,12 @@ class Chaos:
     def family(self, kind: str) -> list[int]:
         """Return the trainers, or the supervisors, of this trial's jobs."""
         root = f"{self._jobs.root}/runs/"
-        found = [(pid, words) for pid, words in _commands() if words and words[-1].startswith(root)]
+        found = [(pid, words) for pid, words in commands() if words and words[-1].startswith(root)]
         return [pid for pid, words in found if ("--trainer" in words) == (kind == "trainer")]
 
 
-def _commands() -> Iterator[tuple[int, list[str]]]:
+def commands() -> Iterator[tuple[int, list[str]]]:
+    """Yield the processes of this machine with their command lines."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -301,10 +302,9 @@ def _commands() -> Iterator[tuple[int, list[str]]]:
             yield int(name), line.decode(errors="replace").split("\0")[:-1]
 
 
-def trial(engine: Engine, jobs: Jobs, peace: dict[str, dict[str, str]], kills: int, pause: float, seed: int) -> Any:
+def trial(engine: Engine, jobs: Jobs, peace: dict[str, dict[str, str]], chaos: Chaos) -> Any:
     """Return what came of one trial."""
     began = time.monotonic()
-    chaos = Chaos(engine, jobs, kills, pause, seed)
     failed = chaos.run()
     doomed = {job.id for job in jobs.quick if job.spec()["identity"]["fails"]}
     ends = {job.id: job.last_exit() for job in jobs.quick if job.id in doomed}
@@ -375,7 +375,7 @@ def main() -> int:
             root = Path(scratch) / name
             jobs = prepared(root, chosen.quick, peaceful, chosen.real, chosen.seconds)
             with at_hand(name) as engine:
-                found = trial(engine, jobs, peace, chosen.kills, chosen.pause, chosen.seed)
+                found = trial(engine, jobs, peace, Chaos(engine, jobs, chosen.kills, chosen.pause, chosen.seed))
             found["nothing_lost"] = nothing_lost(found)
             print(json.dumps(found, indent=1), flush=True)
             status |= not found["nothing_lost"]

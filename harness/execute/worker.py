@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 
-def worker(code_root: Path | None = None) -> list[str]:
-    """Return the command that executes the job directories that are appended to it."""
+def worker(code_root: Path | None = None, exchange: str | None = None) -> list[str]:
+    """Return the command that executes the job directories that are appended to it.
+
+    With the URL of an exchange it executes the jobs of these names there, and the directories need not be in sight.
+    """
     permitted = ["--code", str(code_root)] if code_root else []
-    return [sys.executable, "-P", "-m", "harness.train", *permitted]
+    there = ["--exchange", exchange] if exchange else []
+    return [sys.executable, "-P", "-m", "harness.train", *permitted, *there]
 
 
 def server(code_root: Path | None = None) -> list[str]:

@@ -3,6 +3,9 @@
 `--trainer ATTEMPT_DIR` is what a supervisor starts. `--fields` and `--peft-fields` print the tables of TRL's and PEFT's
 fields.
 
+`--exchange URL` executes jobs of these names at an exchange (`record.exchange`), as does a job's URL in place of its
+directory.
+
 `--code PROJECT` permits the code of that project which jobs name; without it such a job fails. No variable of the
 environment does.
 """
@@ -14,7 +17,7 @@ from pathlib import Path
 from harness.record.process import SUPERVISOR, THREADS, descends_from, die_with_parent
 
 USAGE = (
-    "usage: python -m harness.train [--code PROJECT] JOB_DIR... | [--code PROJECT] --serve | "
+    "usage: python -m harness.train [--code PROJECT] [--exchange URL] JOB_DIR... | [--code PROJECT] --serve | "
     "[--code PROJECT] --trainer ATTEMPT_DIR | --fields | --peft-fields"
 )
 
@@ -26,6 +29,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) > 2 and arguments[0] == "--code":
         code_root, arguments = Path(arguments[1]), arguments[2:]
     match arguments:
+        case ["--exchange", exchange, _, *_] if not any(said.startswith("--") for said in arguments[2:]):
+            return _carry(exchange, arguments[2:], code_root)
+        case [url, *others] if all("://" in said for said in arguments):
+            return _carry(None, [url, *others], code_root)
         case ["--serve"]:
             return _serve(code_root)
         case ["--trainer", attempt]:
@@ -63,6 +70,16 @@ def _supervise(jobs: list[Path], code_root: Path | None) -> int:
     from harness.train.start import fresh, trainer
 
     return side_by_side(jobs, fresh(trainer(code_root)))
+
+
+def _carry(exchange: str | None, jobs: list[str], code_root: Path | None) -> int:
+    from harness.train.courier import carry, urls
+    from harness.train.side_by_side import abreast
+
+    permitted = ["--code", str(code_root)] if code_root else []
+    worker = [sys.executable, "-P", "-m", "harness.train", *permitted]
+    there = jobs if exchange is None else urls(exchange, jobs)
+    return abreast(there, lambda url: carry(url, worker))
 
 
 def _tables(which: str) -> int:

@@ -3,20 +3,28 @@
 import os
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from harness.record.process import die_with_driver, die_with_parent
 from harness.train.supervise import FAILED, HEEDED, Start, supervise
 
+Job = TypeVar("Job")
+
 
 def side_by_side(jobs: Sequence[Path], start: Start) -> int:
     """Supervise jobs, each in a process of its own where there are several; return the worst exit status."""
+    return abreast(jobs, lambda job: supervise(job, start))
+
+
+def abreast(jobs: Sequence[Job], work: Callable[[Job], int]) -> int:
+    """Do the work of jobs, each in a process of its own where there are several; return the worst exit status."""
     die_with_driver()
     if len(jobs) == 1:
-        return supervise(jobs[0], start)
-    children = [_child(job, start, os.getpid()) for job in jobs]
+        return work(jobs[0])
+    children = [_child(job, work, os.getpid()) for job in jobs]
 
     def pass_on(number: int, _: object) -> None:
         for pid in children:
@@ -33,14 +41,14 @@ def side_by_side(jobs: Sequence[Path], start: Start) -> int:
     return abs(worst)
 
 
-def _child(job: Path, start: Start, parent: int) -> int:
+def _child(job: Job, work: Callable[[Job], int], parent: int) -> int:
     pid = os.fork()
     if pid:
         return pid
     status = FAILED
     try:
         die_with_parent(parent)
-        status = supervise(job, start)
+        status = work(job)
     except BaseException:
         traceback.print_exc()
     finally:
