@@ -32,7 +32,8 @@ from harness.execute.exchanged import ExchangedExecutor
 from harness.record.job import JobDirectory
 from harness.record.object_store import file_system
 from harness.record.object_url import objects_at
-from harness.train.courier import SCRATCH, Rhythm, carry, urls
+from harness.train.courier import SCRATCH, carry, urls
+from harness.train.patience import Rhythm
 
 URL = "s3://chaos/exchange"
 RHYTHM = Rhythm(beat=1.0, silence=8.0, again=0.5)

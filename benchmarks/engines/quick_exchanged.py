@@ -6,7 +6,8 @@ python benchmarks/engines/quick_exchanged.py URL BEAT SILENCE JOB_DIR...
 import sys
 from pathlib import Path
 
-from harness.train.courier import Rhythm, carry, urls
+from harness.train.courier import carry, urls
+from harness.train.patience import Rhythm
 from harness.train.side_by_side import abreast
 
 QUICK = Path(__file__).resolve().with_name("quick.py")

@@ -14,21 +14,20 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, read_json, write_json
 from harness.record.attempt import COMPLETE, checkpoints, newest
 from harness.record.clock import machine
 from harness.record.ending import Exit, Reason
-from harness.record.exchange import BEAT, SILENCE, ExchangedJob, hashes, named
+from harness.record.exchange import ExchangedJob, hashes, named
 from harness.record.job import JobDirectory
 from harness.record.object_url import objects_at
 from harness.record.objects import Away, Unfit
@@ -36,7 +35,8 @@ from harness.record.process import DRIVER, driver
 from harness.source.rows import rows_file
 from harness.spec.resources import Resources
 from harness.spec.secrets import without_secrets
-from harness.train.supervise import FAILED, HEEDED, LOST_CLAIM, claimed_by
+from harness.train.patience import FINISHED, Rhythm, patiently, say
+from harness.train.supervise import FAILED, HEEDED, LOST_CLAIM, OK, STOPPED, claimed_by
 
 SCRATCH = "HARNESS_SCRATCH"
 """Variable that names the folder for local copies; else the system's folder for temporary files."""
@@ -44,25 +44,6 @@ LOG_END = 2**20
 """Bytes of a log that are shown at the exchange, from its end."""
 TICK = 0.2
 """Seconds between looks at the worker."""
-FINISHED = (Away, Unfit)
-"""What a finished attempt waits out: rights that have run out may be renewed, too."""
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often an exchange hears of a worker."""
-
-    beat: float = BEAT
-    """Seconds between signs of life; a newer attempt and a user's wish to stop are noticed then, too."""
-    silence: float = SILENCE
-    """Seconds without one after which another worker may take over."""
-    again: float = 5.0
-    """Seconds until a store that did not answer is asked again."""
-    start: float = 600.0
-    """Seconds for which a worker that has nothing yet waits for a store that does not answer."""
-    patience: float = 6 * 3600.0
-    """Seconds for which a finished result waits for a store that does not answer."""
 
 
 def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
@@ -75,11 +56,8 @@ def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
         exchange, name = named(url)
         job = ExchangedJob(objects_at(exchange), name, rhythm.silence)
         number = patiently(lambda: job.claim({**_host(), **claimed_by()}), replace(rhythm, patience=rhythm.start))
-    except Away as error:
-        _say(f"{error}. Not begun")
-        return FAILED
-    except (Unfit, IntegrityError) as error:
-        _say(str(error))
+    except (Away, Unfit, IntegrityError) as error:
+        say(f"{error} Nothing was begun.")
         return FAILED
     if number is None:
         return LOST_CLAIM
@@ -88,7 +66,7 @@ def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
     try:
         status = courier.run()
     except (Away, Unfit) as error:
-        _say(f"{error}. Not delivered; what there is lies in {folder}")
+        say(f"{error}. Not delivered; what there is lies in {folder}")
         return FAILED
     shutil.rmtree(folder, ignore_errors=True)
     return status
@@ -97,21 +75,6 @@ def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
 def urls(exchange: str, jobs: Sequence[str]) -> list[str]:
     """Return where jobs are at an exchange: a driver's folders, which need not exist here, name them."""
     return [f"{exchange.rstrip('/')}/{'/'.join(Path(job).parts[-2:])}" for job in jobs]
-
-
-def patiently(ask: Callable[[], Value], rhythm: Rhythm, waited: tuple[type[Exception], ...] = (Away,)) -> Value:
-    """Ask until the store answers, or the patience is over; say once that it is being waited for."""
-    until, said = time.monotonic() + rhythm.patience, ""
-    while True:
-        try:
-            return ask()
-        except waited as error:
-            if time.monotonic() > until:
-                raise
-            if not said:
-                said = str(error)
-                _say(f"{said}; waiting")
-        time.sleep(rhythm.again)
 
 
 class Courier:
@@ -137,8 +100,11 @@ class Courier:
         touch.start()
         try:
             return self._deliver(self._execute())
-        except (IntegrityError, FileNotFoundError) as error:  # what was fetched, not what was made
+        except (ValueError, FileNotFoundError) as error:  # what was fetched, not what was made
             self._leave(Exit(Reason.USER_ERROR, without_secrets(str(error))))
+            return FAILED
+        except OSError as error:  # such as a full disk, which another machine may not have
+            self._leave(Exit(Reason.KILLED, f"{self._local.path.parent.parent}: {error}"))
             return FAILED
         finally:
             self._over.set()
@@ -148,7 +114,7 @@ class Courier:
         """Execute the job here; return the worker's exit status."""
         patiently(self._fetch, self._rhythm)
         if self._told or self._fenced.is_set():
-            return LOST_CLAIM
+            return LOST_CLAIM if self._fenced.is_set() else STOPPED
         environment = {**os.environ, DRIVER: driver()}
         command = [*self._worker, str(self._local.path)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
@@ -164,7 +130,8 @@ class Courier:
     def _fetch(self) -> None:
         """Make the job directory, and beside it what its trainer will look for."""
         store = self._local.path.parent.parent
-        shutil.rmtree(store, ignore_errors=True)  # half of it, where the store went away in between
+        for half in store.iterdir():  # of an earlier try, where the server went away in between
+            shutil.rmtree(half, ignore_errors=True)
         spec = cast("dict[str, Any]", self._job.read("spec.json") or {})
         if not spec:
             raise FileNotFoundError(f"{self._job.url}/spec.json: there is none. Have a driver submit the job again.")
@@ -200,16 +167,18 @@ class Courier:
         if found is not None and self._local.resources().resume == "allowed":
             updates, at = found
             folder = self._attempt.parent / at.split("/")[1] / "trainer" / f"checkpoint-{updates}"
-            self._job.fetch_checkpoint(look, at, folder)
-            self._kept.add(updates)
+            try:
+                self._job.fetch_checkpoint(look, at, folder)
+                self._kept.add(updates)
+            except FileNotFoundError:  # somebody cleared them away: from the beginning, then
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _deliver(self, status: int) -> int:
         """Deliver what there is, then say how the attempt ended."""
-        made = self._local.manifest() is not None and (self._attempt / "exit.json").is_file()
-        if made:
+        if self._local.manifest() is not None:
             delivered = patiently(lambda: self._job.deliver(self._number, self._local.result), self._rhythm, FINISHED)
             end = Exit(Reason.OK, "") if delivered else Exit(Reason.LOST_CLAIM, "another was first")
-            status = status if delivered else LOST_CLAIM
+            status = OK if delivered else LOST_CLAIM
             if delivered:
                 with suppress(Away, Unfit):
                     self._job.clear()
@@ -255,7 +224,7 @@ class Courier:
                 silent = False
             except (Away, Unfit, IntegrityError) as error:
                 if not silent:
-                    _say(f"{error}; waiting")
+                    say(f"{error}; waiting")
                 silent = True
 
     def _touch(self) -> None:
@@ -294,7 +263,3 @@ def _host() -> dict[str, Any]:
 
 def _names(signals: Sequence[int]) -> str:
     return ", ".join(signal.Signals(number).name for number in signals)
-
-
-def _say(text: str) -> None:
-    print(without_secrets(text), file=sys.stderr, flush=True)

@@ -79,7 +79,7 @@ def test_jobs_go_out_and_results_come_back(lab: "Lab", scratch: Path) -> None:
 
 
 def test_a_killed_worker_takes_its_trainer_along_and_another_finishes(lab: "Lab") -> None:
-    job, killed = lab.job(1, steps=40, seconds=0.1), list[int]()
+    job, killed = lab.job(1, steps=25, seconds=0.1), list[int]()
 
     def kill(progress: Progress) -> None:
         if not killed and progress.running.get(job.id, {}).get("step", 0) >= 3:
@@ -119,7 +119,7 @@ def test_a_worker_that_was_taken_for_dead_commits_nothing(lab: "Lab") -> None:
 
 
 def test_a_run_that_may_resume_goes_on_from_a_checkpoint_at_the_exchange(lab: "Lab") -> None:
-    job = lab.job(3, steps=40, seconds=0.1)
+    job = lab.job(3, steps=30, seconds=0.1)
     job.give(Resources(resume="allowed", checkpoint_every=2, grace_seconds=5))
     there = lab.offer(job)
     first = lab.start(job)
