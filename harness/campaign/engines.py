@@ -8,9 +8,12 @@ from typing import Literal
 
 from harness.campaign.machine import driver_gpus
 from harness.execute import Executor, LocalExecutor, Refused, Unreachable
+from harness.execute.exchanged import ExchangedExecutor
 from harness.execute.local import forks, local_slots
 from harness.execute.worker import server, worker
 from harness.record.layout import Store
+from harness.record.object_url import objects_at
+from harness.record.objects import Unfit
 from harness.spec.resources import Resources
 from harness.spec.shelf import Shelf
 
@@ -29,12 +32,16 @@ def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, a
     """
     store.make()
     made = {"slurm": _slurm, "ray": _ray}
-    if engine == "local":
-        return _local(store.root / "executor.log", resources, at_once, shelf.code_root)
+    url = shelf.settings.get("exchange")
     try:
-        return made[engine](store.engines, resources, shelf)
-    except (Refused, Unreachable) as error:
+        objects = objects_at(url) if url else None
+        if engine == "local":
+            inner: Executor = _local(store.root / "executor.log", resources, at_once, shelf)
+        else:
+            inner = made[engine](store.engines, resources, shelf)
+    except (Refused, Unreachable, Unfit) as error:
         raise Unable(str(error)) from None
+    return ExchangedExecutor(inner, objects, store.root) if objects else inner
 
 
 def reachable(handles_of: Collection[str], store: Store, shelf: Shelf) -> dict[str, Executor]:
@@ -52,22 +59,26 @@ def _slurm(folder: Path, resources: Resources, shelf: Shelf) -> Executor:
     from harness.execute.slurm import SlurmExecutor
 
     allowed = shelf.code_root is not None
-    return SlurmExecutor(folder / "slurm", worker(shelf.code_root), resources, shelf.slurm, setup_allowed=allowed)
+    return SlurmExecutor(folder / "slurm", _worker(shelf), resources, shelf.slurm, setup_allowed=allowed)
 
 
 def _ray(folder: Path, resources: Resources, shelf: Shelf) -> Executor:
     from harness.execute.ray_jobs import RayExecutor
 
-    return RayExecutor(folder / "ray", worker(shelf.code_root), resources, shelf.ray)
+    return RayExecutor(folder / "ray", _worker(shelf), resources, shelf.ray)
 
 
-def _local(log: Path, resources: Resources, at_once: int | None, code_root: Path | None) -> LocalExecutor:
+def _local(log: Path, resources: Resources, at_once: int | None, shelf: Shelf) -> LocalExecutor:
     try:
         slots = local_slots(resources, devices() if resources.gpus else (), at_once)
     except ValueError as error:
         raise Unable(str(error)) from None
-    command = server(code_root) if forks(resources) else None
-    return LocalExecutor(log, worker(code_root), slots, server=command, grace=resources.grace_seconds + 10)
+    command = server(shelf.code_root) if forks(resources) and "exchange" not in shelf.settings else None
+    return LocalExecutor(log, _worker(shelf), slots, server=command, grace=resources.grace_seconds + 10)
+
+
+def _worker(shelf: Shelf) -> list[str]:
+    return worker(shelf.code_root, shelf.settings.get("exchange"))
 
 
 def devices() -> Sequence[str]:

@@ -56,6 +56,7 @@ def call_off(jobs: Sequence[JobDirectory], reach: Reach) -> dict[str, str]:
             told[job.id] += f"; {said['engine']} does not answer, and may begin it only to see that it was called off"
         elif where[job.id] == "queued" and _nobody_else(job, said):
             reach[said["engine"]].cancel([said["handle"]])
+    standing(jobs, reach)  # workers behind an exchange hear of it by the look of whoever asks there
     return told
 
 

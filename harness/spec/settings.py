@@ -18,7 +18,7 @@ from harness.spec.engines import ENGINES, RaySettings, SlurmSettings
 from harness.spec.files import DeclarationError
 from harness.spec.problem import Location, dotted, shown
 
-TEXTS = ("executor", "protocol", "store")
+TEXTS = ("exchange", "executor", "protocol", "store")
 """Keys with a text value."""
 TABLES = ("ray", "slurm")
 """Keys that are tables, of an engine each."""
