@@ -8,12 +8,9 @@ from typing import Literal
 
 from harness.campaign.machine import driver_gpus
 from harness.execute import Executor, LocalExecutor, Refused, Unreachable
-from harness.execute.exchanged import ExchangedExecutor
 from harness.execute.local import forks, local_slots
 from harness.execute.worker import server, worker
 from harness.record.layout import Store
-from harness.record.object_url import objects_at
-from harness.record.objects import Unfit
 from harness.spec.resources import Resources
 from harness.spec.shelf import Shelf
 
@@ -32,16 +29,27 @@ def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, a
     """
     store.make()
     made = {"slurm": _slurm, "ray": _ray}
-    url = shelf.settings.get("exchange")
     try:
-        objects = objects_at(url) if url else None
         if engine == "local":
             inner: Executor = _local(store.root / "executor.log", resources, at_once, shelf)
         else:
             inner = made[engine](store.engines, resources, shelf)
-    except (Refused, Unreachable, Unfit) as error:
+    except (Refused, Unreachable) as error:
         raise Unable(str(error)) from None
-    return ExchangedExecutor(inner, objects, store.root) if objects else inner
+    url = shelf.settings.get("exchange")
+    return _exchanged(inner, url, store) if url else inner
+
+
+def _exchanged(inner: Executor, url: str, store: Store) -> Executor:
+    """Return an executor whose workers find and deliver jobs at a URL."""
+    from harness.execute.exchanged import ExchangedExecutor  # fsspec, 0.2 s, which few projects need
+    from harness.record.object_url import objects_at
+    from harness.record.objects import Unfit
+
+    try:
+        return ExchangedExecutor(inner, objects_at(url), store.root)
+    except Unfit as error:
+        raise Unable(str(error)) from None
 
 
 def reachable(handles_of: Collection[str], store: Store, shelf: Shelf) -> dict[str, Executor]:

@@ -94,6 +94,12 @@ class Session:
         if not self.quiet:
             click.echo(printable(text), err=True)
 
+    def note_once(self, text: str) -> None:
+        """Say something beside the result, unless this command has said it already."""
+        if text not in self.said:
+            self.said.add(text)
+            self.note(text)
+
 
 def _json(value: Any) -> str:
     """Return a value as JSON, in which a number that is not finite, as only a foreign record has it, is a text."""
@@ -102,12 +108,6 @@ def _json(value: Any) -> str:
     except ValueError:
         plain = json.loads(json.dumps(value), parse_constant=str)
         return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
-
-    def note_once(self, text: str) -> None:
-        """Say something beside the result, unless this command has said it already."""
-        if text not in self.said:
-            self.said.add(text)
-            self.note(text)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

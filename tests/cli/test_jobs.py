@@ -236,3 +236,15 @@ def test_a_command_left_alone_is_shown_at_work_and_can_be_called_off(made: "Made
     assert (said["bases"]["cancelled"], said["bases"]["running"]) == (1, 0)
     assert not said["commands"]
     assert "called off" in Path(left["log"]).read_text()
+
+
+def test_a_file_system_without_locks_is_told_once(
+    harness: Call, made: "Made", acting: Acting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.cli.campaign.lock_warning", _unlocked)
+    acting(lambda path, _: made.finish(path, 0.5))
+    assert harness("test", "live").err.count("no locks here") == 1
+
+
+def _unlocked(root: Path) -> str:
+    return f"{root}: no locks here (by a test)."
