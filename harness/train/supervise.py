@@ -9,7 +9,6 @@ A run that may resume is asked to stop, and has the grace of its resources to wr
 once, for they begin again anyway.
 """
 
-import json
 import os
 import re
 import select
@@ -23,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
 from harness.record.atomic import read_json, write_json
 from harness.record.ending import Exit, Reason
 from harness.record.job import Attempt, JobDirectory
 from harness.record.process import adopt_orphans, family, memory, oom_kills
 from harness.spec.resources import Resources
+from harness.train.claimed import claimed_by
 
 BEAT = 1.0
 """Seconds between signs of life in the first minutes, when somebody may be watching a short run."""
@@ -250,19 +249,6 @@ def supervise(folder: Path, start: Start, about: Mapping[str, Any] | None = None
     if attempt is None:
         return LOST_CLAIM
     return Supervision(job, attempt, start).run()
-
-
-def claimed_by() -> dict[str, Any]:
-    """Return what a claim says of whose it is, beside host and process."""
-    known = {"driver": "HARNESS_DRIVER", "devices": "CUDA_VISIBLE_DEVICES"}
-    said: dict[str, Any] = {"engine": "process", "harness": __version__}
-    task = [os.environ.get(f"SLURM_ARRAY_{part}_ID", "") for part in ("JOB", "TASK")]
-    if job := os.environ.get("SLURM_JOB_ID"):
-        said |= {"engine": "slurm", "engine_job": "_".join(task) if all(task) else job}
-    if (ray := os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")) is not None:
-        with suppress(ValueError, KeyError, TypeError):
-            said |= {"engine": "ray", "engine_job": str(json.loads(ray)["metadata"]["job_submission_id"])}
-    return said | {key: os.environ[name] for key, name in known.items() if os.environ.get(name)}
 
 
 def _listen(told: list[int]) -> int:
