@@ -1,4 +1,4 @@
-"""What a claim says of whose it is, beside host and process: the engine's name for the job, its devices, its command."""
+"""What a claim says of whose it is, beside host and process: the engine and its name for the job, devices, command."""
 
 import json
 import os

@@ -35,8 +35,9 @@ from harness.record.process import DRIVER, driver
 from harness.source.rows import rows_file
 from harness.spec.resources import Resources
 from harness.spec.secrets import without_secrets
+from harness.train.claimed import claimed_by
 from harness.train.patience import FINISHED, Rhythm, patiently, say
-from harness.train.supervise import FAILED, HEEDED, LOST_CLAIM, OK, STOPPED, claimed_by
+from harness.train.supervise import FAILED, HEEDED, LOST_CLAIM, OK, STOPPED
 
 SCRATCH = "HARNESS_SCRATCH"
 """Variable that names the folder for local copies; else the system's folder for temporary files."""
