@@ -63,9 +63,11 @@ class Identities:
         between = {"kind": "run", "schema": SCHEMA, **self._tail}
         assert all("cell" < key < "seed" for key in between), "the parts of the text are in the order of the keys"
         self._between = f"{canonical_json(between)[1:-1]},"
-        self._recipes: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
-        self._adapters: dict[int, tuple[str, object]] = {}
-        """Written adapters by the object's number, with the object, so that no other is given it."""
+        self._rests: dict[tuple[Any, ...], _Rest] = {}
+        self._adapters: dict[int, _Written] = {}
+        """By the object's number."""
+        self._bases: dict[str, tuple[str, str]] = {}
+        """Readable part and canonical JSON of the ids of bases."""
         self._seeds: dict[tuple[str, int, str], int] = {}
 
     def seed(self, base_id: str, index: int, block: str) -> int:
@@ -78,36 +80,80 @@ class Identities:
     def of(self, base: "PlannedBase", cell: Cell) -> OfCell:
         """Return what identifies runs of a cell on a base, but for their seed."""
         factors = cell.model_copy(update={"checkpoint": None}) if cell.checkpoint else cell  # the base's id says which
-        said: dict[str, Any] = factors.model_dump(mode="json")
-        tail, after = self._of_recipe(cell)
+        rest, adapter = self._of_rest(factors), self._of_adapter(factors)
+        cell_text = f'{{"adapter":{adapter.text},{rest.text}'  # the first of its keys by the alphabet
         return OfCell(
-            slug=run_slug(base, factors),
-            head={"schema": SCHEMA, "kind": "run", "base_id": base.id, "cell": said},
-            tail=tail,
-            before=f'{{"base_id":{canonical_json(base.id)},"cell":{self._cell(factors, said)},{self._between}"seed":',
-            after=after,
+            slug=f"{self._prefix(base)}-{cell.algorithm}-{adapter.slug}{rest.slug}",
+            head={
+                "schema": SCHEMA,
+                "kind": "run",
+                "base_id": base.id,
+                "cell": {**rest.fields, "adapter": adapter.fields},
+            },
+            tail=rest.tail,
+            before=f'{{"base_id":{self._bases[base.id][1]},"cell":{cell_text},{self._between}"seed":',
+            after=rest.after,
         )
 
-    def _of_recipe(self, cell: Cell) -> tuple[dict[str, Any], str]:
-        """Return fields and text after the seed; cells that differ in their adapters alone share them."""
+    def _prefix(self, base: "PlannedBase") -> str:
+        if base.id not in self._bases:
+            self._bases[base.id] = shape_slug(base), canonical_json(base.id)
+        return self._bases[base.id][0]
+
+    def _of_rest(self, cell: Cell) -> "_Rest":
+        """Return what follows from all of a cell but its adapter, which many cells share."""
         key = (cell.algorithm, cell.learning_rate_scale, cell.batch, cell.match, cell.warmup_steps)
-        if key not in self._recipes:
+        if key not in self._rests:
             task, trainer = task_of(cell, self._protocol), trainer_of(cell, self._protocol)
             asked = self._task if task is self._protocol.task else task.model_dump(mode="json")
             tail = {"task": asked, **self._tail, "trainer": trainer, **self._last}
-            written = canonical_json({key: value for key, value in tail.items() if key > "seed"})
-            self._recipes[key] = tail, f",{written[1:]}"
-        return self._recipes[key]
+            after = canonical_json({key: value for key, value in tail.items() if key > "seed"})
+            fields = {**cell.model_dump(mode="json"), "adapter": None}  # which keeps its place among the fields
+            text = canonical_json({key: value for key, value in fields.items() if key != "adapter"})[1:]
+            slug = cell.slug().removeprefix(f"{cell.algorithm}-{cell.adapter.slug()}")
+            self._rests[key] = _Rest(fields, text, slug, tail, f",{after[1:]}")
+        return self._rests[key]
 
-    def _cell(self, cell: Cell, said: Mapping[str, Any]) -> str:
-        """Return a cell as it is written, its adapter from before if there was the same object."""
+    def _of_adapter(self, cell: Cell) -> "_Written":
+        """Return an adapter as it is written, from before if there was the same object."""
         known = self._adapters.get(id(cell.adapter))
         if known is None:
-            known = self._adapters[id(cell.adapter)] = (canonical_json(said["adapter"]), cell.adapter)
-        rest = {key: value for key, value in said.items() if key != "adapter"}
-        return f'{{"adapter":{known[0]},{canonical_json(rest)[1:]}'  # the first of its keys by the alphabet
+            fields = cell.adapter.model_dump(mode="json")
+            known = _Written(fields, canonical_json(fields), cell.adapter.slug(), cell.adapter)
+            self._adapters[id(cell.adapter)] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An adapter as identities have it."""
+
+    fields: dict[str, Any]
+    text: str
+    slug: str
+    adapter: object
+    """Kept, so that no other object is given its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What cells have in common that differ in their adapters alone."""
+
+    fields: dict[str, Any]
+    """All of the cell, with None in the place of the adapter."""
+    text: str
+    """The canonical JSON of the cell after its adapter."""
+    slug: str
+    """What of the cell's name follows the adapter's."""
+    tail: dict[str, Any]
+    after: str
+
+
+def shape_slug(base: "PlannedBase") -> str:
+    """Return the readable part of a base's id."""
+    return base.id.rsplit("-", 1)[0]
 
 
 def run_slug(base: "PlannedBase", cell: Cell) -> str:
     """Return the readable part of a run's id: the base's shape and the cell."""
-    return f"{base.id.rsplit('-', 1)[0]}-{cell.slug()}"
+    return f"{shape_slug(base)}-{cell.slug()}"
