@@ -26,6 +26,7 @@ from harness.plan import (
     planned_base,
     registration_hash,
 )
+from harness.record.clock import file_time
 from harness.record.job import JobDirectory, State
 from harness.record.layout import Store
 from harness.record.registration import Registration, amend, register, registered
@@ -267,6 +268,11 @@ class Bench:
             "code": self.code(hypothesis),
         }
 
+    @cached_property
+    def _began(self) -> float:
+        """When this command began to execute, by the file server's clock: what was called off since stays so."""
+        return file_time(self.store.root)
+
     def registration(self, name: str) -> Registration | None:
         """Return the registration in force for a hypothesis under this protocol; none governs an exploration."""
         return None if self.explore else registered(self.store, name, self.protocol_name)
@@ -283,8 +289,8 @@ class Bench:
         self.check_pinned()
         self.store.make()
         for job in self.unfinished(runs):
-            if job.id not in self.failed:  # in this command
-                job.call_on()
+            if job.id not in self.failed:
+                job.call_on(self._began)
         folders, failed = self._fetched(runs.bases)
         executor = make_executor()
         try:

@@ -46,6 +46,9 @@ def _exchanged(inner: Executor, url: str, store: Store) -> Executor:
     from harness.record.object_url import objects_at
     from harness.record.objects import Unfit
 
+    if url.startswith("file://") and not Path(url.removeprefix("file://")).is_dir():
+        inner.close()
+        raise Unable(f"exchange {url}: no such folder. Make it, or mend the setting.")
     try:
         return ExchangedExecutor(inner, objects_at(url), store.root)
     except Unfit as error:

@@ -106,8 +106,11 @@ class Execution:
 
     def _hand_over(self) -> None:
         """Give the engine what nobody has."""
+        for one in [one for one in self._open if one.handle is None and one.job.called_off]:
+            self._fail(one, one.losses.told(CALLED_OFF))
         held = (State.RUNNING, State.COMMITTED)  # by another command
         free = [one for one in self._open if one.handle is None and one.job.state() not in held]
+        self.progress.trouble = ""
         if not free:
             return
         before = [len(one.job.attempts()) for one in free]
@@ -141,12 +144,13 @@ class Execution:
 
     def _standing(self) -> dict[str, Standing]:
         handles = list(dict.fromkeys(one.handle for one in self._open if one.handle is not None))
+        if not handles:
+            return {}
         try:
             found = self._executor.poll(handles)
         except Unreachable as error:
             self.progress.trouble = str(error)
             return dict.fromkeys(handles, "queued")
-        self.progress.trouble = ""
         return found
 
     def _settle(self, one: _Open, where: Standing) -> None:

@@ -20,6 +20,7 @@ REPEATS = {
     Reason.NAN: 0,  # likewise
     Reason.OOM_HOST: 0,  # not with the same resources
     Reason.OOM_DEVICE: 0,  # likewise
+    Reason.NO_SPACE: 0,  # until somebody makes room
     Reason.CANCELLED: 0,  # a user's wish
 }
 """How often one command repeats a job for each reason."""
@@ -28,6 +29,7 @@ REMEDIES = {
     Reason.OOM_DEVICE: "Give the run more of a device (resources.gpus), or a smaller per_device_train_batch_size with "
     "more gradient_accumulation_steps.",
     Reason.TIMEOUT: "Raise resources.minutes in the protocol, or declare resume: allowed.",
+    Reason.NO_SPACE: "Make room where the store lies, then repeat the command.",
     Reason.CANCELLED: "Repeat the command to execute it after all.",
 }
 

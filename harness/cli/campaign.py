@@ -20,7 +20,7 @@ from harness.execute import Executor
 from harness.plan import PlannedBase, RunSet
 from harness.publish.card import card
 from harness.record.adopted import AdoptedTable, adopted
-from harness.record.commands import at_work
+from harness.record.commands import at_work, ended
 from harness.record.verdict import Verdict
 from harness.record.verdict_files import as_json
 from harness.spec import Hypothesis
@@ -84,11 +84,14 @@ def execute(
         def watch(progress: Progress) -> None:
             shown.show(progress)
             _touch(file)
+            if ended(file):
+                session.note("called off by `harness cancel --all`")
+                raise KeyboardInterrupt
 
         try:
             return bench.execute(runs, lambda: executor(session, bench, engine, workers), watch, note)
         except KeyboardInterrupt:
-            if engine != "local":
+            if engine != "local" and not ended(file):
                 session.note(f"what {engine} has goes on; `harness cancel --all` stops it")
             raise
 

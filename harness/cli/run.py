@@ -60,6 +60,7 @@ def command(
     tell_failures(bench.failed)
     runs = union([tuning, own])
     executed = sum(part.executed for part in progress if part.what.startswith("runs"))
-    text = f"{executed} runs executed, {len(runs.runs) - executed - len(bench.failed)} were there already"
+    failed = sum(run.id in bench.failed for run in runs.runs)
+    text = f"{executed} runs executed, {len(runs.runs) - executed - failed} were there already"
     session.emit({"executed": executed, "planned": len(runs.runs), "failed": bench.failed}, text)
     return FAILED if bench.failed else 0

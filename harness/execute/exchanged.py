@@ -10,6 +10,7 @@ checksum of its manifest, and committed by the same rename.
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,8 +132,14 @@ class ExchangedExecutor:
             raise Unreachable(str(error)) from None
 
     def close(self) -> None:
-        """Release what this command holds."""
+        """Release what this command holds, and copy here what workers said as they were stopped."""
         self._inner.close()
+        if self._inner.lasting:
+            return
+        with suppress(Away, Unfit, OSError):
+            now = self._objects.now()
+            left = [name for name in self._looked if self._here(name).manifest() is None]
+            _each(lambda name: self._mirror(name).refresh(now), left)
 
     def _due(self, name: str, where: Standing) -> bool:
         """Whether to look at a job now: at once if it was called off or its engine let go of it, else now and then."""
@@ -179,7 +186,9 @@ class ExchangedExecutor:
             if (number := int(attempt.name)) not in look.attempts:
                 end: Any = read_json(attempt / "exit.json") or Exit(Reason.KILLED, "").as_json()
                 there.note(number, read_json(attempt / "claim.json") or {}, end)
-        if look.called_off and not here.called_off:
+        if here.called_off:
+            there.call_off()
+        elif look.called_off:
             there.call_on()
         if folder is not None and Path(folder).is_dir():
             there.offer_files(Path(folder), [file.name for file in model_files(Path(folder))])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record.atomic import IntegrityError, read_json, sha256, sync, write_json
+from harness.record.foreign import plain, reading
 from harness.record.layout import Store
 from harness.record.shards import LOGGED, write_rows, write_shard
 from harness.record.trl_facts import Known
@@ -133,6 +134,7 @@ def adopt_run(
     Raises:
         DeclarationError: another command took the name meanwhile.
     """
+    store.make()
     store.adopted_runs.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".partial-", dir=store.adopted_runs))
     try:
@@ -181,4 +183,12 @@ def _read(manifest: Path) -> AdoptedRun:
     if set(said) != {"source", "commit", "content", "adopted_at", "files"}:
         rule = f"not the manifest of an adopted run. Restore it, or remove {manifest.parent}"
         raise IntegrityError(f"{manifest}: {rule}.")
+    with reading(manifest):
+        for name, file in mapping(said["files"]).items():
+            plain(name)
+            if not isinstance(file["sha256"], str) or type(file["bytes"]) is not int:
+                raise TypeError(f"{name[:60]!r} has no size or no checksum")
+        texts = (said["source"], said["content"], said["commit"] or "")
+        if not all(isinstance(text, str) for text in texts) or not isinstance(said["adopted_at"], int | float):
+            raise TypeError("source, commit and content are texts, adopted_at is a time")
     return AdoptedRun(manifest.parent, **said)

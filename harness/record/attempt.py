@@ -17,6 +17,7 @@ than `STALE` seconds (another machine). Only then can the next be claimed.
 
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ from harness.spec.secrets import without_secrets
 
 STALE = 300.0
 """Seconds without a sign of life after which an attempt on another machine counts as dead (NFS caches up to 60)."""
+NUMBER = re.compile(r"(?!0000)[0-9]{4}|[1-9][0-9]{4,8}")
+"""Names of the folders of attempts."""
 COMPLETE = "COMPLETE"
 """Name of the marker in a checkpoint that was written to its end."""
 
@@ -136,7 +139,8 @@ def numbers(folder: Path) -> list[int]:
     """Return the numbers of the attempts in `JOB/attempts`, in order."""
     try:
         with os.scandir(folder) as found:
-            return sorted(int(entry.name) for entry in found if entry.name.isdigit())
+            names = (e.name for e in found if NUMBER.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
+            return sorted(map(int, names))
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -18,6 +18,7 @@ from typing import Any
 from harness.record.atomic import read_json, write_json
 from harness.record.attempt import STALE
 from harness.record.clock import file_time, machine
+from harness.record.foreign import MALFORMED
 from harness.record.layout import Store
 
 
@@ -31,6 +32,7 @@ class Command:
     """What was typed, as far as it may be told."""
     began: float
     """Seconds since the epoch, by the file server's clock."""
+    file: Path
 
 
 @contextmanager
@@ -46,6 +48,7 @@ def at_work(store: Store, line: str) -> Generator[Path]:
     try:
         yield file
     finally:
+        file.with_suffix(".end").unlink(missing_ok=True)
         file.unlink(missing_ok=True)
         os.close(lock)
 
@@ -54,11 +57,23 @@ def working(store: Store) -> list[Command]:
     """Return the commands that execute runs of a store, the first to begin first."""
     found: list[Command] = []
     for file in store.commands.glob("*.json"):
-        said: dict[str, Any] = read_json(file) or {}
-        with suppress(FileNotFoundError, KeyError):  # it has just ended, or is no file of ours
+        with suppress(*MALFORMED, OSError):  # it has just ended, or is no file of ours, and nothing rests on it
+            said: dict[str, Any] = read_json(file) or {}
             if _alive(file, said):
-                found.append(Command(said["host"], said["pid"], said["line"], said["began"]))
+                found.append(
+                    Command(str(said["host"]), int(said["pid"]), str(said["line"]), float(said["began"]), file)
+                )
     return sorted(found, key=lambda one: one.began)
+
+
+def end(command: Command) -> None:
+    """Have a command end at its next look, whatever it was still going to execute."""
+    command.file.with_suffix(".end").touch()
+
+
+def ended(file: Path) -> bool:
+    """Return whether the command of this file is to end."""
+    return file.with_suffix(".end").exists()
 
 
 def _alive(file: Path, said: dict[str, Any]) -> bool:

@@ -1,5 +1,7 @@
 """How an attempt at a job ended: why, in one of a few words that policy can go by, and in a sentence for people."""
 
+import errno
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -18,6 +20,8 @@ class Reason(StrEnum):
     """The memory of its machine, or its declared share of it, ran out."""
     OOM_DEVICE = "oom_device"
     """The memory of its GPU ran out."""
+    NO_SPACE = "no_space"
+    """The disk that its store lies on was full, or takes no more files."""
     TIMEOUT = "timeout"
     """Its time limit, declared or the engine's, came first."""
     PREEMPTED = "preempted"
@@ -52,10 +56,18 @@ STATE_AFTER = {
     Reason.NAN: State.FAILED,
     Reason.OOM_HOST: State.FAILED,
     Reason.OOM_DEVICE: State.FAILED,
+    Reason.NO_SPACE: State.FAILED,
     Reason.TIMEOUT: State.FAILED,
     Reason.CANCELLED: State.CANCELLED,
 }
 """State of a job whose last attempt ended so; every other reason leaves it interrupted."""
+
+
+def of_system(error: Exception) -> Reason:
+    """Return the reason that an error of the system stands for; libraries tell the same in texts of their own."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    told = re.search(r"os error (28|122|30)\b|No space left on device|Disk quota exceeded", str(error))
+    return Reason.NO_SPACE if full or told else Reason.USER_ERROR
 
 
 @dataclass(frozen=True, slots=True)

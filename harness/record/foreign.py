@@ -10,7 +10,10 @@ Not checked here: whether what a record says is true. Checksums tell damage and 
 them anew.
 """
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +84,46 @@ def manifest_of(result: Path) -> dict[str, Any] | None:
                 if not isinstance(about["bytes"], int) or not _SHA256.fullmatch(about["sha256"]):
                     raise TypeError(f"{name[:60]!r} has no size or no checksum")
     return manifest
+
+
+def handle_of(job: Path) -> dict[str, Any] | None:
+    """Return what a job's handle.json says: `engine` and `handle`, texts, and `attempts`, a number; None without one.
+
+    Raises:
+        IntegrityError: it says anything else.
+    """
+    said: dict[str, Any] | None = read_json(job / "handle.json")
+    if said is not None:
+        with reading(job / "handle.json"):
+            if not (
+                isinstance(said["engine"], str) and isinstance(said["handle"], str) and type(said["attempts"]) is int
+            ):
+                raise TypeError("engine and handle are texts, attempts is a number")
+    return said
+
+
+def progress_of(attempt: Path) -> dict[str, Any]:
+    """Return what of an attempt's progress.json is of the form that is written here; nothing rests on the rest."""
+    try:
+        said: dict[str, Any] = read_json(attempt / "progress.json") or {}
+    except IntegrityError:
+        return {}
+    kinds: dict[str, tuple[type, ...]] = {"phase": (str,), "step": (int,), "steps": (int,), "reward": (int, float)}
+    good = {key: said[key] for key, kind in kinds.items() if isinstance(said.get(key), kind)}
+    return {key: good.get(key) for key in kinds if key in said}
+
+
+def ordinary(path: Path) -> int:
+    """Open a file that is no link, pipe or folder for reading, and return its descriptor.
+
+    Raises:
+        OSError: there is none.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+    return file
 
 
 def plain(name: str) -> None:

@@ -13,6 +13,7 @@ The rename of two stages into one result has exactly one winner.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from harness.record.atomic import IntegrityError, create_json, read_json, sha256, write_json
 from harness.record.attempt import Attempt, alive, checkpoints, claim, numbers
 from harness.record.ending import STATE_AFTER, Exit, State
-from harness.record.foreign import manifest_of, reading, spec_of
+from harness.record.foreign import handle_of, manifest_of, progress_of, reading, spec_of
 from harness.record.scrubbed import scrub
 from harness.spec.resources import Resources
 
@@ -90,7 +91,8 @@ class JobDirectory:
         if (self.result / "manifest.json").is_file():  # committed between the two looks
             return State.COMMITTED
         end = self.last_exit()
-        return STATE_AFTER.get(end.reason, State.INTERRUPTED) if end else State.INTERRUPTED
+        state = STATE_AFTER.get(end.reason, State.INTERRUPTED) if end else State.INTERRUPTED
+        return State.CANCELLED if state is State.INTERRUPTED and self.called_off else state
 
     def last_exit(self) -> Exit | None:
         """Return how the last attempt said that it ended, or None if it said nothing."""
@@ -101,7 +103,7 @@ class JobDirectory:
     def progress(self) -> dict[str, Any]:
         """Return what the last attempt last said of its work (step, steps, reward, ...), empty if it said nothing."""
         attempts = self.attempts()
-        return (read_json(attempts[-1] / "progress.json") if attempts else None) or {}
+        return progress_of(attempts[-1]) if attempts else {}
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the committed manifest, or None."""
@@ -146,13 +148,16 @@ class JobDirectory:
         """Have the job stopped where it runs, and not begun where it waits; its supervisor sees it within seconds."""
         (self.path / "CANCEL").touch()
 
-    def call_on(self) -> None:
-        """Take back that the job was called off."""
-        (self.path / "CANCEL").unlink(missing_ok=True)
+    def call_on(self, since: float) -> None:
+        """Take back that the job was called off, where that was before `since` by the file server's clock."""
+        mark = self.path / "CANCEL"
+        with suppress(FileNotFoundError):
+            if mark.stat().st_mtime < since:
+                mark.unlink()
 
     def handle(self) -> dict[str, Any] | None:
         """Return what was last said of the engine that has the job: `engine`, `handle`, `attempts` before it."""
-        return read_json(self.path / "handle.json")
+        return handle_of(self.path)
 
     def handed_over(self, engine: str, handle: str, attempts: int) -> None:
         """Remember what an engine calls the job, and how many attempts there were before."""

@@ -7,6 +7,7 @@ through `without_secrets`. A key of several lines is found where it ends within 
 import os
 from pathlib import Path
 
+from harness.record.foreign import ordinary
 from harness.spec.secrets import without_secrets
 
 WINDOW = 2**22
@@ -22,7 +23,7 @@ def scrub(file: Path) -> bool:
     partial = file.with_name(f".{file.name}.{os.getpid()}-{os.urandom(4).hex()}")
     changed = False
     try:
-        with file.open("rb") as said, partial.open("wb") as kept:
+        with os.fdopen(ordinary(file), "rb") as said, partial.open("wb") as kept:
             os.fchmod(kept.fileno(), os.fstat(said.fileno()).st_mode & 0o777)
             while block := said.read(WINDOW) + said.readline():
                 text = block.decode("utf-8", "surrogateescape")

@@ -119,6 +119,8 @@ class Courier:
         environment = {**os.environ, DRIVER: driver()}
         command = [*self._worker, str(self._local.path)]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+        for number in self._told:  # while it was being started
+            self._process.send_signal(number)
         looked = time.monotonic()
         while self._process.poll() is None:
             time.sleep(TICK)
@@ -197,7 +199,7 @@ class Courier:
         if self._fenced.is_set():
             return Exit(Reason.LOST_CLAIM, "a newer attempt holds the claim")
         if self._process is None:
-            return Exit(Reason.PREEMPTED, f"its engine wanted the machine back ({_names(self._told)})")
+            return Exit(Reason.PREEMPTED, f"it was asked to end, by its engine or by hand ({_names(self._told)})")
         how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"over, with status {status}"
         return Exit(Reason.KILLED, f"its supervisor was {how}")
 

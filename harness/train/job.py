@@ -18,7 +18,7 @@ import transformers
 from harness import __version__
 from harness.record.atomic import create_json, write_json
 from harness.record.data import kept_rows
-from harness.record.ending import Exit, Reason
+from harness.record.ending import Exit, Reason, of_system
 from harness.record.job import Attempt, JobDirectory
 from harness.record.shards import write_shard
 from harness.source import items_hash, splits
@@ -87,7 +87,7 @@ def _reason(error: Exception) -> Reason:
         return Reason.KILLED
     if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
         return Reason.OOM_HOST
-    return Reason.USER_ERROR
+    return of_system(error)
 
 
 def _device() -> dict[str, Any]:

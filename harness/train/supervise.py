@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.record.atomic import read_json, write_json
-from harness.record.ending import Exit, Reason
+from harness.record.ending import Exit, Reason, of_system
 from harness.record.job import Attempt, JobDirectory
 from harness.record.process import adopt_orphans, family, memory, oom_kills
 from harness.spec.resources import Resources
@@ -84,7 +84,7 @@ class Supervision:
         try:
             end = self._attempted()
         except (OSError, ValueError) as error:  # a full disk; resources.json damaged
-            end = Exit(Reason.USER_ERROR, f"{type(error).__name__}: {error}")
+            end = Exit(of_system(error), f"{type(error).__name__}: {error}")
         return self._over(end)
 
     def _attempted(self) -> Exit:
@@ -163,9 +163,11 @@ class Supervision:
         others = [signal.Signals(number).name for number in self._told if number != signal.SIGUSR2]
         if warned and (others or self._resources.resume == "allowed"):
             if minutes is not None and seconds < 60 * minutes - EARLY:
-                return Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGUSR2)")
+                return Exit(Reason.PREEMPTED, "it was asked to end, by its engine or by hand (SIGUSR2)")
             return Exit(Reason.TIMEOUT, "its engine's time limit was near (SIGUSR2)")
-        return Exit(Reason.PREEMPTED, f"its engine wanted the machine back ({others[0]})") if others else None
+        return (
+            Exit(Reason.PREEMPTED, f"it was asked to end, by its engine or by hand ({others[0]})") if others else None
+        )
 
     def _halt(self, pid: int, reason: Reason, message: str, *, at_once: bool = False) -> None:
         patient = self._resources.resume == "allowed" and not at_once
@@ -196,7 +198,7 @@ class Supervision:
             return Exit(Reason.KILLED, f"{which} was ended by {signal.Signals(by).name}")
         said = _last_line(self.attempt.path)
         if shutil.disk_usage(self.attempt.path).free < RESERVE:
-            said += ", and its disk is full"
+            return Exit(Reason.NO_SPACE, f"its process ended with status {code} on a full disk: {said}")
         return Exit(Reason.USER_ERROR, f"its process ended with status {code}: {said}")
 
     def _told_too(self) -> Exit | None:

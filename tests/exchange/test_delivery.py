@@ -231,7 +231,7 @@ def test_calling_off_reaches_the_exchange_with_the_next_look_however_soon_it_is(
     executor.poll([handle])
     assert there.look().called_off
     there.exit(1, {"reason": "cancelled", "message": "called off"})
-    job.call_on()
+    job.call_on(float("inf"))
     lab.executor().submit([job.path])
     assert not there.look().called_off
 

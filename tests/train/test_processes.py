@@ -126,7 +126,7 @@ def test_of_two_processes_one_is_killed_and_the_run_goes_on_from_its_checkpoint_
     assert end is not None
     found = job.checkpoint()
     assert found is not None
-    assert end == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGTERM)", found[0])
+    assert end == Exit(Reason.PREEMPTED, "it was asked to end, by its engine or by hand (SIGTERM)", found[0])
     said = json.loads((job.attempts()[-1] / "outcome.json").read_text())
     assert said["message"].startswith(f"stopped as asked after update {found[0]} of ")
     assert not any(Path(f"/proc/{pid}").exists() for pid in everyone)

@@ -235,7 +235,7 @@ def test_a_run_that_is_asked_to_stop_does_so_after_the_update_under_way(
     first = json.loads((job.attempts()[0] / "exit.json").read_text())
     assert first == {
         "reason": "preempted",
-        "message": "its engine wanted the machine back (SIGTERM)",
+        "message": "it was asked to end, by its engine or by hand (SIGTERM)",
         "checkpoint": 5,
     }
     whole = over(laboratory, cell, tmp_path)

@@ -309,7 +309,7 @@ def test_an_engine_that_wants_its_machine_back_gets_it_at_once(bench: Bench, num
     begun(job)
     os.kill(pid, number)
     assert bench.end(pid) == STOPPED
-    assert ended(job) == Exit(Reason.PREEMPTED, f"its engine wanted the machine back ({number.name})")
+    assert ended(job) == Exit(Reason.PREEMPTED, f"it was asked to end, by its engine or by hand ({number.name})")
     assert job.state() is State.INTERRUPTED
     is_clean(job)
 
@@ -320,7 +320,7 @@ def test_a_preempted_run_that_may_resume_leaves_a_checkpoint(bench: Bench) -> No
     begun(job)
     os.kill(pid, signal.SIGTERM)
     assert bench.end(pid) == STOPPED
-    assert ended(job) == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGTERM)", 7)
+    assert ended(job) == Exit(Reason.PREEMPTED, "it was asked to end, by its engine or by hand (SIGTERM)", 7)
     is_clean(job, "resources.json")
 
 
@@ -363,7 +363,7 @@ def test_a_warning_long_before_the_declared_time_is_a_preemption(bench: Bench) -
     begun(job)
     os.kill(pid, signal.SIGUSR2)  # as `PreemptParameters=send_user_signal` has SLURM send it
     assert bench.end(pid) == STOPPED
-    assert ended(job) == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGUSR2)", 7)
+    assert ended(job) == Exit(Reason.PREEMPTED, "it was asked to end, by its engine or by hand (SIGUSR2)", 7)
     assert job.state() is State.INTERRUPTED
 
 
@@ -378,7 +378,7 @@ def test_an_engine_that_tells_every_process_has_preempted_the_run(bench: Bench) 
     os.kill(pid, signal.SIGTERM)
     os.kill(pid, signal.SIGCONT)
     assert bench.end(pid) == STOPPED
-    assert ended(job) == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGTERM)")
+    assert ended(job) == Exit(Reason.PREEMPTED, "it was asked to end, by its engine or by hand (SIGTERM)")
 
 
 def test_a_trainer_that_alone_is_told_to_end_was_killed(bench: Bench) -> None:
@@ -399,7 +399,7 @@ def test_a_job_that_was_called_off_does_not_begin(bench: Bench) -> None:
     assert job.state() is State.CANCELLED
     is_clean(job, "CANCEL")
     assert not (job.attempts()[0] / "begun").exists()
-    job.call_on()
+    job.call_on(float("inf"))
     assert bench.run("done()", job) == OK
 
 
@@ -477,7 +477,7 @@ def test_a_trainer_that_takes_too_long_to_leave_is_killed(bench: Bench) -> None:
     assert bench.end(pid) == STOPPED
     assert time.monotonic() - asked >= 1.0
     assert not exists(trainer)
-    assert ended(job) == Exit(Reason.PREEMPTED, "its engine wanted the machine back (SIGTERM)", 2)
+    assert ended(job) == Exit(Reason.PREEMPTED, "it was asked to end, by its engine or by hand (SIGTERM)", 2)
 
 
 def test_a_killed_supervisor_takes_its_trainer_with_it_and_only_then_is_the_claim_free(bench: Bench) -> None:

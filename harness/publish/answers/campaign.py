@@ -195,6 +195,8 @@ class CalledOff(TypedDict):
 
     jobs: dict[str, str]
     """What is to be told of each, by id."""
+    commands: list[str]
+    """Lines of the commands that end."""
 
 
 @with_config(DOCUMENTED)
