@@ -130,6 +130,9 @@ def _alike(connection: duckdb.DuckDBPyConnection, kind: str, files: list[str]) -
 def _row(each: Result, row: Callable[[Result], list[Any]]) -> list[Any]:
     """Return the row of a result; raise IntegrityError where it lacks a fact that this version takes."""
     try:
+        for name in ("software", "trainer", "adapter"):
+            if not isinstance(each.facts.get(name, {}), Mapping):
+                raise TypeError(f"{name} is no object")
         return row(each)
     except (KeyError, TypeError, AttributeError) as error:
         told = f"no facts that this version can take ({type(error).__name__}: {error})"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from harness.campaign import execution
 from harness.campaign.aligned import NORM, RATE, aligned
 from harness.campaign.bench import Bench
 from harness.campaign.execution import Progress
@@ -31,11 +30,6 @@ ONE = (FrontierArm(8, TWO_R),)
 THREE = (FrontierArm(8, TWO_R), FrontierArm(128, TWO_R), FrontierArm(128, AT_32))
 
 Dose = Callable[[float, float, int], float]
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction] - pytest calls it
-    monkeypatch.setattr(execution, "TICK", 0)
 
 
 def quiet(_: Progress) -> None:

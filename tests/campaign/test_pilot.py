@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.campaign import execution
 from harness.campaign.execution import Progress
 from harness.campaign.pilot import Gain, RuleFailed, choose, pilot_protocol, run_pilot, stored_choices
 from harness.plan import plan
@@ -98,7 +97,6 @@ def quiet(_: Progress) -> None:
 def test_a_pilot_runs_apart_chooses_and_keeps_its_record(
     made: "Made", scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "TICK", 0)
 
     def act(path: Path, _: int) -> None:
         identity = JobDirectory(path).spec()["identity"]
@@ -135,7 +133,6 @@ def test_a_pilot_runs_apart_chooses_and_keeps_its_record(
 def test_a_pilot_with_a_failed_run_says_which(
     made: "Made", scripted: "type[Scripted]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "TICK", 0)
     executor = scripted(lambda path, _: made.fail(path, "out of luck"))
     with pytest.raises(RuntimeError, match=r"10 jobs of the pilot failed; llama64-\w+: out of luck"):
         run_pilot(made.bench(), lambda: executor, quiet)

@@ -211,7 +211,6 @@ def test_a_pilot_asks_what_was_pinned(
         facts: dict[str, Any] = {"shape": {"architecture": "llama", "hidden_size": 16, "layers": 1}} if base else {}
         project.finish(path, 0.3 if base else 0.6 + identity["seed"] % 5 / 100, **facts)
 
-    monkeypatch.setattr("harness.campaign.execution.TICK", 0)
     monkeypatch.setattr("harness.campaign.bench.fetched", nothing)  # the base's files, which no job here reads
     with pytest.raises(Unpinned):
         run_pilot(bench(project), lambda: pytest.fail("executed"), lambda _: None)

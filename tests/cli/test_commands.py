@@ -108,6 +108,8 @@ def test_json_is_all_there_is_on_standard_output(harness: Call, made: "Made", ac
         "catalogue",
         "frontier",
         "doctor",
+        "logs",
+        "cancel",
     }  # which have files of their own
     assert said["run"].json == {"executed": 12, "planned": 12, "failed": {}}
     assert said["test"].json["executed"] == 0

@@ -173,7 +173,8 @@ def test_a_folder_that_is_a_link_is_not_followed(
     folder.symlink_to(elsewhere)
     code = status(["-C", str(made.root), *(run if word == "RUN" else word for word in command)])
     said = capsys.readouterr()
-    assert (code, said.out) == (3, "")
+    assert code == 3
+    assert said.out == "" or "without 1 that are not what was committed" in said.out  # `db rebuild` takes the others
     assert said.err.splitlines()[-1].startswith(f"{made.store.runs / run / part}: leads out of the store. Put a copy")
 
 
@@ -211,7 +212,7 @@ def test_what_a_terminal_would_obey_is_printed_as_its_code(made: "Made", capsys:
     made.fail(job.path, "\x1b[2J\x1b]0;owned\x07 \u202eLIVE \x9b31m done")
     assert status(["-C", str(made.root), "status"]) == 0
     said = capsys.readouterr()
-    assert "failed: \\x1b[2J\\x1b]0;owned\\x07 \\u202eLIVE \\x9b31m done" in said.out
+    assert "failed: user_error: \\x1b[2J\\x1b]0;owned\\x07 \\u202eLIVE \\x9b31m done" in said.out
 
 
 SOFTWARE = dict.fromkeys(("transformers", "trl"), "1.0")  # peft is not said

@@ -204,16 +204,19 @@ SHARD: dict[str, Callable[[bytes], bytes]] = {
     "zeros inside, footer kept": lambda content: content[:40] + bytes(200) + content[240:],
     "one bit": lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:],
 }
+ABSENT = {"sha256": "0" * 64, "bytes": 1}
 MANIFEST: dict[str, tuple[Callable[[str], str], str]] = {
     "torn": (lambda text: text[: len(text) // 2], r"manifest\.json: damaged"),
     "empty": (lambda _: "", r"manifest\.json: damaged"),
-    "no list of files": (lambda _: "[1, 2]", r"manifest\.json: damaged \(no list of files"),
+    "no list of files": (lambda _: "[1, 2]", r"manifest\.json: damaged \(holds no object"),
     "wrong checksum": (
         lambda text: _changed(text, lambda said: said["files"]["steps.parquet"].update(sha256="0" * 64)),
         r"steps\.parquet: changed since it was committed",
     ),
     "a file that is not there": (
-        lambda text: _changed(text, lambda said: said["files"].update({"spectrum.parquet": {"sha256": "0" * 64}})),
+        lambda text: _changed(
+            text, lambda said: said["files"].update({"spectrum.parquet": {"sha256": "0" * 64, "bytes": 1}})
+        ),
         r"spectrum\.parquet: gone since it was committed",
     ),
     "no result in it": (
@@ -300,7 +303,7 @@ def test_a_job_directory_that_was_copied_is_no_second_run(made: "Made", measures
     assert f"it is the manifest of {jobs[0].id}, copied or renamed. Move {copy.path} away" in told[copy.id]
     manifest = copy.result / "manifest.json"
     manifest.write_text(manifest.read_text().replace(jobs[0].id, copy.id))
-    with pytest.raises(IntegrityError, match=f"spec.json: it is the job {jobs[0].id}, copied"):
+    with pytest.raises(IntegrityError, match=f"spec.json: is that of '{jobs[0].id}': the folder was copied"):
         refresh(made.store, measures)
     spec = copy.path / "spec.json"
     spec.write_text(spec.read_text().replace(jobs[0].id, copy.id))
