@@ -34,7 +34,7 @@ from types import TracebackType
 from uuid import uuid4
 
 MARK = "HARNESS_RAY_NODE"
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds that a start may take; 8 to 35 were measured on two slow cores."""
 STORE_BYTES = 80 * 2**20
 """Object store of a node, a little above the least that Ray takes: jobs here put nothing into it."""
