@@ -161,7 +161,7 @@ def test_a_base_on_a_disk_that_is_too_small_says_so_and_leaves_room_for_it(fresh
         assert fresh.execute(job) == FAILED
         end = job.last_exit()
         assert end is not None
-        assert end.reason is Reason.USER_ERROR
+        assert end.reason is Reason.NO_SPACE
         assert "No space left on device" in end.message
         assert not list(job.path.glob(".stage-*"))
         assert (job.attempts()[0] / "timing.json").is_file()

@@ -609,8 +609,8 @@ def test_a_disk_that_the_run_fills_is_told(small: Path) -> None:
     job = bench.job()
     fill = "with (attempt.stage / 'weights').open('wb', 0) as file:\n    while True: file.write(bytes(4096))\n"
     assert bench.run(fill, job) == FAILED
-    full = "its process ended with status 1: without a word, and its disk is full"  # nor was there room for one
-    assert ended(job) == Exit(Reason.USER_ERROR, full)
+    full = "its process ended with status 1 on a full disk: without a word"  # nor was there room for one
+    assert ended(job) == Exit(Reason.NO_SPACE, full)
     is_clean(job)
     assert bench.run("done()", job) == OK  # now that there is room again
 
@@ -625,7 +625,7 @@ def test_a_result_that_cannot_be_committed_for_want_of_room_is_told(small: Path)
     )
     assert bench.run(fill, job) == FAILED
     assert ended(job) == Exit(
-        Reason.USER_ERROR, f"OSError: [Errno 28] No space left on device: '{job.path}/.stage-0001/manifest.json'"
+        Reason.NO_SPACE, f"OSError: [Errno 28] No space left on device: '{job.path}/.stage-0001/manifest.json'"
     )
     is_clean(job)
     assert job.manifest() is None
@@ -641,7 +641,7 @@ def test_on_a_disk_that_somebody_else_filled_the_reason_is_told(small: Path) -> 
         "except OSError:\n    os._exit(3)\n"
     )
     assert bench.run(fill, job) == FAILED
-    assert ended(job).message == "its process ended with status 3: without a word, and its disk is full"
+    assert ended(job).message == "its process ended with status 3 on a full disk: without a word"
     assert (small / "other").stat().st_size + RESERVE > 0.8 * 2**20
     with (small / "other").open("ab", 0) as file, suppress(OSError):
         while True:
