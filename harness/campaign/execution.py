@@ -144,8 +144,6 @@ class Execution:
 
     def _standing(self) -> dict[str, Standing]:
         handles = list(dict.fromkeys(one.handle for one in self._open if one.handle is not None))
-        if not handles:
-            return {}
         try:
             found = self._executor.poll(handles)
         except Unreachable as error:

@@ -340,3 +340,36 @@ def test_attempts_that_make_progress_are_repeated_without_end(
 
     end = execute("runs", [job], scripted(goes_on), quiet)
     assert (end.executed, end.repeated, len(job.attempts())) == (1, 29, 30)
+
+
+def test_why_nothing_can_be_handed_over_is_told_until_it_can(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+    executor = scripted(lambda path, _: made.finish(path, 0.5))
+    submit, answers = executor.submit, iter([False, False, True])
+
+    def submitted(folders: Sequence[Path]) -> list[str]:
+        if not next(answers):
+            raise Unreachable("exchange file:///away: nobody answers")
+        return submit(folders)
+
+    executor.submit = submitted  # type: ignore[method-assign]
+    seen: list[str] = []
+    end = execute("runs", [job], executor, lambda progress: seen.append(progress.trouble))
+    assert seen == [*["exchange file:///away: nobody answers"] * 2, ""]
+    assert end.executed == 1
+
+
+def test_what_is_called_off_while_nobody_answers_is_not_waited_for(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    (job,) = jobs(made, runs, 1)
+    executor = scripted(nothing)
+
+    def never(_: Sequence[Path]) -> list[str]:
+        raise Unreachable("nobody answers")
+
+    executor.submit = never  # type: ignore[method-assign]
+    end = execute("runs", [job], executor, lambda _: job.call_off())
+    assert end.failed == {job.id: "cancelled: called off. Repeat the command to execute it after all."}

@@ -197,6 +197,60 @@ def test_a_later_command_executes_what_was_called_off(harness: Call, made: "Made
     assert second.state() is State.COMMITTED
 
 
+def test_cancel_all_ends_commands_that_would_go_on(harness: Call, made: "Made", acting: Acting) -> None:
+    started: list[str] = []
+
+    def act(path: Path, _: int) -> None:
+        started.append(path.name)
+        made.finish(path, 0.5)
+        if len(started) == 3:
+            assert "ends: harness test live" in harness("cancel", "--all").out
+
+    acting(act)
+    said = harness("test", "live")
+    assert said.code == 130
+    assert "called off by `harness cancel --all`" in said.err
+    assert len(started) == 3
+    acting(lambda path, _: made.finish(path, 0.5))
+    assert harness("test", "live").code == 0  # goes on from there
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("handle.json", '{"engine": 5}'),
+        ("handle.json", '{"engine": "slurm x", "handle": ["a"], "attempts": "z"}'),
+        ("attempts/0002", "a file"),
+        ("attempts/\u00b2/x", "a folder of no number"),
+        ("attempts/0001/progress.json", '{"step": "x", "steps": "y", "reward": "z"}'),
+    ],
+)
+def test_records_of_another_form_are_no_traceback(
+    harness: Call, runs: list[JobDirectory], file: str, text: str
+) -> None:
+    attempt = claimed(runs[0])
+    (runs[0].path / file).parent.mkdir(parents=True, exist_ok=True)
+    (runs[0].path / file).write_text(text)
+    for words in (["status"], ["logs", runs[0].id], ["cancel", runs[1].id]):
+        said = harness(*words)
+        assert said.code in (0, 3)
+        assert said.code == 0 or "handle.json: is not what this version writes" in said.err
+    attempt.exit(Reason.PREEMPTED)
+
+
+def test_logs_show_no_secret_and_follow_no_link(
+    harness: Call, runs: list[JobDirectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "opensesame-123456")
+    attempt = claimed(runs[0], "the key is opensesame-123456\n")
+    assert harness("logs", runs[0].id).out == "the key is [SOME_API_KEY]\n"
+    (tmp_path / "private").write_text("somebody else's")
+    (attempt.path / "log.txt").unlink()
+    (attempt.path / "log.txt").symlink_to(tmp_path / "private")
+    assert "somebody" not in harness("logs", runs[0].id).out
+    attempt.exit(Reason.PREEMPTED)
+
+
 def test_too_few_devices_are_told_before_anything_runs(
     harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch
 ) -> None:
