@@ -302,3 +302,15 @@ def test_a_file_system_without_locks_is_told_once(
 
 def _unlocked(root: Path) -> str:
     return f"{root}: no locks here (by a test)."
+
+
+def test_a_run_that_was_interrupted_and_then_called_off_is_cancelled_and_followed_to_its_end(
+    harness: Call, runs: list[JobDirectory]
+) -> None:
+    claimed(runs[0], "one\n").exit(Reason.PREEMPTED, "asked to end")
+    assert harness("logs", "-f", runs[0].id).out == "one\n"  # nobody is there who would go on with it
+    assert harness("cancel", runs[0].id).out == f"{runs[0].id} will not begin\n"
+    assert runs[0].state() is State.CANCELLED
+    assert harness("cancel", runs[0].id).out == f"{runs[0].id} is cancelled already\n"
+    said = harness("logs", "-f", runs[0].id)
+    assert (said.out, said.err) == ("one\n", f"{runs[0].id} is cancelled: preempted: asked to end\n")
