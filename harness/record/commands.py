@@ -40,6 +40,7 @@ def at_work(store: Store, line: str) -> Generator[Path]:
     """Say that this command executes runs of a store, for as long as the context lasts; yield the file to touch."""
     store.commands.mkdir(parents=True, exist_ok=True)
     file = store.commands / f"{socket.gethostname()}-{os.getpid()}.json"
+    file.with_suffix(".end").unlink(missing_ok=True)  # of one that was killed, and had this number
     said = {"host": socket.gethostname(), "machine": machine(), "pid": os.getpid(), "line": line}
     write_json(file, {**said, "began": file_time(store.commands)})
     lock = os.open(file, os.O_RDONLY)
