@@ -6,13 +6,13 @@ its last answer counts as exhausted. A process that was forked from one that ask
 
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import wait
 from typing import Any
 
 from harness.source.judgement import EXHAUSTED, Judged, Judgement
@@ -152,7 +152,7 @@ class Verifier:
         assert process.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
-            if not select.select([process.stdout], [], [], PATIENCE * self._seconds)[0]:
+            if not wait([process.stdout], PATIENCE * self._seconds):
                 return LOST
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:

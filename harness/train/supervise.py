@@ -11,7 +11,6 @@ once, for they begin again anyway.
 
 import os
 import re
-import select
 import shutil
 import signal
 import sys
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ class Supervision:
                 looked = now
             if self._stop is not None and now >= self._stop.kill_at:
                 _kill_group(pid)
-            select.select([wake], [], [], 0.05 if self._stop else min(LOOK, BEAT))
+            wait([wake], 0.05 if self._stop else min(LOOK, BEAT))
             with suppress(BlockingIOError):
                 os.read(wake, 4096)
 

@@ -48,7 +48,7 @@ def test_nothing_is_lost_and_nothing_doubled(engine: str, tmp_path: Path) -> Non
     chaos = script("chaos")
     jobs = chaos.prepared(tmp_path, QUICK, None, 0, seconds=0.2)
     with chaos.at_hand(engine) as hand:
-        found = chaos.trial(hand, jobs, {}, KILLS, pause=1.0, seed=2)
+        found = chaos.trial(hand, jobs, {}, chaos.Chaos(hand, jobs, KILLS, pause=1.0, seed=2))
     assert found["quick"]["right"] == QUICK - 1  # one in twenty always fails
     assert found["quick"]["wrong"] == []
     (why,) = found["doomed_reported"].values()

@@ -15,7 +15,7 @@ import pytest
 
 from harness.execute.engine import Standing, Unreachable
 from harness.execute.ray_dashboard import Dashboard
-from harness.execute.ray_jobs import RayExecutor
+from harness.execute.ray_jobs import PASSED, RayExecutor
 from harness.spec.engines import RaySettings
 from harness.spec.resources import Resources
 
@@ -101,9 +101,13 @@ class Bench:
 
 
 @pytest.fixture
-def bench(cluster: Any, tmp_path: Path) -> Bench:
-    """Return a bench in a folder of the test's own."""
-    return Bench(cluster, tmp_path)
+def bench(cluster: Any, tmp_path: Path) -> Iterator[Bench]:
+    """Return a bench in a folder of the test's own; a test that fails leaves nothing at work for the next."""
+    yield Bench(cluster, tmp_path)
+    dashboard = Dashboard(cluster.address, patience=10.0)
+    for id, job in dashboard.jobs().items():
+        if job.live:
+            dashboard.stop(id)
 
 
 def test_runs_spread_over_nodes_and_devices_and_no_more_are_handed_over_than_fit(bench: Bench) -> None:
@@ -133,6 +137,8 @@ def test_fractions_share_a_device_and_awkward_paths_reach_the_worker_as_they_are
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")  # ray's own client would go there
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     monkeypatch.setenv("HF_TOKEN", SECRET)
+    for name in PASSED:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", "/shared/models")
     names = ("two words", 'it\'s "quoted"', "$(touch pwned); touch pwned & `touch pwned` #", "-n * ~ \\ ünïcode")
     jobs = bench.jobs(*names)

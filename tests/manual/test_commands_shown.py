@@ -25,6 +25,7 @@ NOT_RUN = {
     "make install": INSTALLS,
     "make verdict": f"{INSTALLS}; `harness test`, which it calls then, is run on the claims of the tutorial",
     "make test": INSTALLS,
+    "pip install rlvr-harness[s3]": INSTALLS,
     "source .venv/bin/activate": "there is no environment of the clone's own here: `harness` is on the path already",
     "harness pilot --protocol paper": "trains models of 8 billion parameters; tests/campaign/test_pilot.py has pilots",
     "harness test rank-collapse --protocol paper": "trains models of 8 billion parameters",

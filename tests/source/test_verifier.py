@@ -137,6 +137,17 @@ def test_a_missing_verifier_is_told_with_its_extra(tmp_path: Path, monkeypatch: 
         verifier.judge([("1", "1", 0)])
 
 
+def test_whoever_asks_may_have_many_files_open(math: Verifier) -> None:
+    """Files numbered past 1,023 are out of `select`'s range."""
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    try:
+        with Verifier(task(**MATH)) as verifier:
+            assert verifier.judge([("72", "72", 0)]) == math.judge([("72", "72", 0)])
+    finally:
+        for number in held:
+            os.close(number)
+
+
 def test_reasoning_gym_scores_its_own_answers() -> None:
     declared = task(**SUMS)
     (asked, gold), *_ = [(question, answer) for _, question, answer in problems(declared)]
