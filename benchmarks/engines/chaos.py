@@ -52,7 +52,6 @@ WEIGHTS = {"trainer": 0.5, "supervisor": 0.25, "driver": 0.25}
 """How often each kind of process is chosen."""
 FAILING = 20
 """One in so many quick runs always fails."""
-QUICK = Resources(resume="allowed", checkpoint_every=3)
 SLOTS = 4
 SMOKE = Path(__file__).parents[2] / "runs" / "smoke.yaml"
 
@@ -135,7 +134,7 @@ def prepared(root: Path, count: int, peaceful: Path | None, real: int, seconds: 
         for seed in range(count)
     )
     for job in quicks:
-        job.give(QUICK)
+        job.give(quick.RESUMES)
     reals: list[JobDirectory] = []
     if peaceful is not None and real:
         import shutil
@@ -180,11 +179,11 @@ def executor(engine: str, folder: Path, settings: dict[str, Any]) -> Executor:
         from harness.execute.slurm import SlurmExecutor
 
         told = SlurmSettings.model_validate(settings)
-        return SlurmExecutor(folder / "slurm", worker, QUICK, told, setup_allowed=False, interval=0.5)
+        return SlurmExecutor(folder / "slurm", worker, quick.RESUMES, told, setup_allowed=False, interval=0.5)
     if engine == "ray":
         from harness.execute.ray_jobs import RayExecutor
 
-        return RayExecutor(folder / "ray", worker, QUICK, RaySettings.model_validate(settings), interval=0.5)
+        return RayExecutor(folder / "ray", worker, quick.RESUMES, RaySettings.model_validate(settings), interval=0.5)
     return LocalExecutor(folder / "executor.log", worker, [None] * SLOTS)
 
 

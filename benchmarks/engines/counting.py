@@ -1,55 +1,88 @@
-"""A quick worker for tests of engines: counts, goes on where an earlier one stopped, and is there once or not at all.
+"""A worker that is no trainer: counts steps in job directories, says what becomes of it, and goes on where it stopped.
 
-    python benchmarks/engines/counting.py STEPS SECONDS JOB
+    python benchmarks/engines/counting.py JOB_DIR [JOB_DIR ...]
 
-It holds a lock on JOB/claim while it counts, so that one that a lost node left behind and its successor never count at
-once; a step is a line of JOB/steps, and a finished count is JOB/result/manifest.json, renamed into place. JOB/said has
-a JSON line a start, an end and a SIGTERM, with what the engine gave: devices, host, pid. It is no trainer and no
-supervisor, and knows nothing of the record floor.
+Each directory may hold `steps`, the tenths of a second that it takes (10 if there is none), and `linger`, the seconds
+that it goes on once it is told to stop (0). What happened goes to `events.jsonl`, a line an event; a start tells what
+the engine gave. `done` is written at the end, and `progress` at each tenth step and when the worker has been told to
+stop (SIGTERM, SIGUSR2), after which it leaves with 75. For tests of engines, which need a job that behaves, quickly; it
+knows nothing of claims.
 """
 
-import fcntl
 import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-
-SEEN = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HOME", "HF_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+from typing import Any
 
 
-def main(steps: int, seconds: float, job: Path) -> None:
-    def say(what: str, **more: object) -> None:
-        line = json.dumps({"at": time.time(), "pid": os.getpid(), "what": what, **more})
-        with (job / "said").open("a") as said:
-            said.write(line + "\n")
+class Job:
+    """One directory's work."""
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        time.sleep(4.0)  # longer than Ray waits unless told of the run's grace
-        say("stopped")
-        sys.exit(75)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._steps = int(self._read("steps", "10"))
+        self._step = int(self._read("progress", "0"))
+        self.linger = float(self._read("linger", "0"))
+        environment = dict(os.environ)
+        given = {"node": environment.get("SLURMD_NODENAME"), "env": environment, "arguments": sys.argv[1:]}
+        self.tell("start", step=self._step, pid=os.getpid(), **given)
 
-    signal.signal(signal.SIGTERM, leave)
-    say("waits")
-    with (job / "claim").open("w") as claim:
-        fcntl.flock(claim, fcntl.LOCK_EX)
-        if (job / "result").exists():
-            say("finds it done")
-            return
-        done = len((job / "steps").read_text().split()) if (job / "steps").exists() else 0
-        say("starts", done=done, environment={name: os.environ.get(name) for name in SEEN}, arguments=sys.argv[1:])
-        for step in range(done, steps):
-            time.sleep(seconds)
-            with (job / "steps").open("a") as counted:
-                counted.write(f"{step}\n")
-        stage = job / f".stage-{os.getpid()}"
-        stage.mkdir()
-        (stage / "manifest.json").write_text("{}")
-        stage.rename(job / "result")
-        say("done")
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return (self._folder / "done").exists()
+
+    def advance(self) -> None:
+        """Take a step."""
+        self._step += 1
+        if self._step % 10 == 0:
+            self.keep()
+        if self._step >= self._steps:
+            self.tell("done", step=self._step)
+            (self._folder / "done").touch()
+
+    def keep(self) -> None:
+        """Write down how far it is."""
+        partial = self._folder / f".progress.{os.getpid()}"
+        partial.write_text(str(self._step))
+        partial.rename(self._folder / "progress")
+
+    def stopped(self, why: str) -> None:
+        """Write down what stopped it."""
+        self.keep()
+        self.tell("stopped", step=self._step, why=why)
+
+    def tell(self, event: str, **what: Any) -> None:
+        """Add an event."""
+        line = json.dumps({"event": event, "at": round(time.time(), 2), **what}) + "\n"
+        with (self._folder / "events.jsonl").open("a") as events:
+            events.write(line)
+
+    def _read(self, name: str, otherwise: str) -> str:
+        file = self._folder / name
+        return file.read_text() if file.exists() else otherwise
+
+
+def main(folders: list[str]) -> int:
+    """Work until all is done or somebody says stop."""
+    told: list[str] = []
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: told.append(signal.Signals(number).name))
+    jobs = [Job(Path(folder)) for folder in folders]
+    while left := [job for job in jobs if not job.over]:
+        if told:
+            time.sleep(max(job.linger for job in left))
+            for job in left:
+                job.stopped(told[0])
+            return 75
+        time.sleep(0.1)
+        for job in left:
+            job.advance()
+    return 0
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]))
+    sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.record.atomic import write_json
+from harness.record.atomic import read_json, write_json
 from harness.record.attempt import COMPLETE
 from harness.record.ending import Exit, Reason
 from harness.record.job import Attempt, JobDirectory
@@ -25,6 +25,8 @@ from harness.spec.canonical import digest
 from harness.spec.resources import Resources
 
 MODULUS = 2**61 - 1
+RESUMES = Resources(resume="allowed", checkpoint_every=3)
+"""What lets a quick run go on from its third step, sixth step, and so on."""
 
 
 def expected(seed: int, steps: int) -> int:
@@ -95,6 +97,16 @@ def _checkpoint(attempt: Attempt, step: int, total: int) -> None:
 def _over(attempt: Attempt, end: Exit, status: int) -> int:
     write_json(attempt.path / "outcome.json", end.as_json())
     return status
+
+
+def ends(job: JobDirectory) -> list[str]:
+    """Return how each attempt of a job ended, with the checkpoint that it left, in their order."""
+    found: list[str] = []
+    for attempt in job.attempts():
+        end = Exit.read(said) if (said := read_json(attempt / "exit.json")) is not None else None
+        kept = "" if end is None or end.checkpoint is None else f", with checkpoint {end.checkpoint}"
+        found.append("said nothing" if end is None else f"{end.reason}{kept}{end.message and f': {end.message}'}")
+    return found
 
 
 def look(jobs: Sequence[JobDirectory]) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """What becomes of runs on a real Ray cluster when its head, a node or a link fails; JSON lines, one an event.
 
     python benchmarks/engines/ray_faults.py gcs partition-short partition-long
-    python benchmarks/engines/ray_faults.py gcs --worker 'python -P -m harness.train' --job DIR --job DIR
 
-Each scenario has a cluster of its own (a head without devices, two nodes of two CPUs and GPUs) and fresh jobs of the
-counting worker beside this file, unless `--worker` and `--job` name others. A driver as simple as can be polls the
-executor and submits again whatever is gone and not done (`--done` in the job's directory says it is). `at` is seconds
-since the fault. An event is a change of one of these: the executor's word on a job, whether the cluster answers, the
-processes of a job by node (seen in the node's namespace, whatever Ray says), what was done to the cluster. At the end
-come the lines of Ray's own logs that say why, and a summary.
+Each scenario has a cluster of its own (a head without devices, two nodes of two CPUs and GPUs) and four quick runs
+behind the real supervisor, which resume. A driver as simple as can be polls the executor and submits again whatever is
+gone and not done. `at` is seconds since the fault. An event is a change of one of these: the executor's word on a job,
+whether the cluster answers, the processes of a job by node (seen in the node's namespace, whatever Ray says), what was
+done to the cluster. At the end come the lines of Ray's own logs that say why, and a summary.
 
 Needs root and `ip netns` where a link is to be cut.
 """
@@ -16,19 +14,20 @@ Needs root and `ip netns` where a link is to be cut.
 import argparse
 import json
 import re
-import shlex
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import quick
 from ray_cluster import Cluster, Node
 
 from harness.execute.engine import Standing, Unreachable
 from harness.execute.ray_jobs import RayExecutor
+from harness.record.job import JobDirectory
 from harness.spec.engines import RaySettings
-from harness.spec.resources import Resources
 
 Step = tuple[float, str, Callable[[Cluster], None]]
 """Seconds after the fault, what is done, and how."""
@@ -98,6 +97,7 @@ WHY = re.compile(
     r"|lost contact|has been marked dead|GCS.{0,40}(time|exit|unavailable|disconnect)|node.{0,60}DEAD|Terminat"
 )
 MOST_LINES = 12
+RESOURCES = quick.RESUMES.model_copy(update={"gpus": 1})
 SETTLING = 5.0
 """Seconds that every node has had a job at work before the fault."""
 
@@ -105,12 +105,12 @@ SETTLING = 5.0
 class Watch:
     """Drives jobs through one fault and prints what changes."""
 
-    def __init__(self, scenario: str, cluster: Cluster, executor: RayExecutor, jobs: Sequence[Path], done: str) -> None:
+    def __init__(self, scenario: str, cluster: Cluster, executor: RayExecutor, jobs: Sequence[JobDirectory]) -> None:
         self._scenario = scenario
         self._cluster = cluster
         self._executor = executor
-        self._jobs = list(jobs)
-        self._done = done
+        self._runs = list(jobs)
+        self._jobs = [job.path for job in jobs]
         self._handles: dict[Path, str] = {}
         self._stood: dict[Path, Standing] = {}
         self._seen: set[tuple[Path, int]] = set()
@@ -135,10 +135,8 @@ class Watch:
             time.sleep(0.2)
         self._reasons()
         left = [job.name for job in self._left()]
-        counted = [(job / "steps").read_text().split() for job in self._jobs if (job / "steps").exists()]
-        repeated = sum(len(steps) - len(set(steps)) for steps in counted)  # of the counting worker only
-        done = {"not_done": left, "submissions": self._submitted, "steps_repeated": repeated}
-        self._tell("summary", jobs=len(self._jobs), **done)
+        ends = {job.id: quick.ends(job) for job in self._runs}
+        self._tell("summary", not_done=left, submissions=self._submitted, ends=ends, **quick.look(self._runs))
 
     def _look(self) -> None:
         self._processes()
@@ -189,7 +187,7 @@ class Watch:
         return {node.index for node in self._cluster.workers} <= {i for job, i in self._seen if job in running}
 
     def _left(self) -> list[Path]:
-        return [job for job in self._jobs if not (job / self._done).exists()]
+        return [job.path for job in self._runs if job.manifest() is None]
 
     def _now(self) -> float:
         return time.monotonic() - (time.monotonic() if self._fault is None else self._fault)
@@ -221,23 +219,18 @@ def _command(pid: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("scenario", nargs="+", choices=SCENARIOS)
-    parser.add_argument("--worker", help="command that executes a job; its directory is appended")
-    parser.add_argument("--job", type=Path, action="append", help="a job's directory, again and again")
-    parser.add_argument("--done", default="result/manifest.json", help="what is there when a job is done")
-    parser.add_argument("--steps", type=int, default=300, help="steps of half a second of the counting worker")
+    parser.add_argument("--steps", type=int, default=300, help="steps of half a second of a run")
     parser.add_argument("--limit", type=float, default=400.0, help="seconds until a scenario is given up")
     asked = parser.parse_args()
-    counting = [sys.executable, "-P", str(Path(__file__).with_name("counting.py")), str(asked.steps), "0.5"]
-    worker = shlex.split(asked.worker) if asked.worker else counting
     for scenario in asked.scenario:
         folder = Path(tempfile.mkdtemp(prefix="ray-faults-"))
-        jobs = asked.job or [folder / f"job-{number}" for number in range(4)]
+        jobs = [quick.create(folder / "runs", seed, asked.steps, 0.5) for seed in range(4)]
         for job in jobs:
-            job.mkdir(parents=True, exist_ok=True)
+            job.give(RESOURCES)
         with Cluster(workers=2) as cluster:
             settings = RaySettings(address=cluster.address)
-            executor = RayExecutor(folder, worker, Resources(gpus=1), settings, interval=1.0, patience=5.0)
-            Watch(scenario, cluster, executor, jobs, asked.done).run(SCENARIOS[scenario], asked.limit)
+            executor = RayExecutor(folder, quick.worker(), RESOURCES, settings, interval=1.0, patience=5.0)
+            Watch(scenario, cluster, executor, jobs).run(SCENARIOS[scenario], asked.limit)
 
 
 if __name__ == "__main__":

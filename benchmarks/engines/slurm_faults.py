@@ -1,15 +1,12 @@
 """What becomes of jobs on SLURM when something fails: one fault after the other, told as JSON lines.
 
     python benchmarks/engines/slurm_faults.py
-    python benchmarks/engines/slurm_faults.py --jobs STORE/runs/* --done result/manifest.json \
-        --tell 'attempts/*/exit.json' -- python -P -m harness.train
 
-A cluster of two nodes is started for each fault; some jobs are handed to it through the harness's executor, and once
-they are at work the fault strikes. A driver as plain as can be looks at them ten times a second: a job that the engine
-has let go of and that is not done is submitted again; an engine that does not answer is waited for. SLURM holds back
-what it queues again for `cred_expire`, which is two minutes by default and ten seconds here; even these are cut short,
-and it is told. Without jobs and a worker of yours, the worker is `quick_worker.py`, whose jobs take 15 seconds, at the
-time limit 45.
+A cluster of two nodes is started for each fault; quick runs behind the real supervisor, which resume, are handed to it
+through the harness's executor, and once they are at work the fault strikes. A driver as plain as can be looks at them
+ten times a second: a job that the engine has let go of and that is not done is submitted again; an engine that does not
+answer is waited for. SLURM holds back what it queues again for `cred_expire`, which is two minutes by default and ten
+seconds here; even these are cut short, and it is told. Runs take 15 seconds, at the time limit 60.
 
 A line has the fault, seconds since the submission, and what was seen; the last line of a fault adds it up.
 """
@@ -20,18 +17,19 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import quick
 from slurm_cluster import Cluster
 
 from harness.execute.engine import Standing, Unreachable
 from harness.execute.slurm import SlurmExecutor
+from harness.record.job import JobDirectory
 from harness.spec.engines import SlurmSettings
 from harness.spec.resources import Resources
 
@@ -39,6 +37,8 @@ PATIENCE = 300.0
 """Seconds after which a fault's jobs are given up."""
 TRIES = 5
 """Submissions of a job after which it is given up."""
+STEP = 0.1
+"""Seconds of a step of a run."""
 
 
 def _nothing(_: Cluster, __: Sequence[str] = ()) -> None:
@@ -59,7 +59,6 @@ class Fault:
     """By default, of a node's four cores, so that two jobs are on two nodes."""
     settings: SlurmSettings = field(default_factory=lambda: SlurmSettings(partition="low"))
     steps: int = 150
-    """Tenths of a second of the quick worker's jobs."""
 
 
 def _requeue(cluster: Cluster, tasks: Sequence[str]) -> None:
@@ -82,7 +81,7 @@ FAULTS = {
         _nothing,
         resources=Resources(minutes=0.01, grace_seconds=0),
         settings=SlurmSettings(warning_seconds=50),
-        steps=450,
+        steps=600,
     ),
     "node killed": Fault(lambda cluster, _: cluster.kill_node("n2"), lambda cluster: cluster.start_node("n2"), 40),
 }
@@ -91,11 +90,10 @@ FAULTS = {
 class Driver:
     """Sees jobs through one fault, and says what it sees."""
 
-    def __init__(self, name: str, cluster: Cluster, executor: SlurmExecutor, jobs: Sequence[Path], done: str) -> None:
+    def __init__(self, name: str, cluster: Cluster, executor: SlurmExecutor, jobs: Sequence[Path]) -> None:
         self._name = name
         self._cluster = cluster
         self._executor = executor
-        self._done = done
         self._began = time.monotonic()
         self._handles = dict(zip(jobs, executor.submit(jobs), strict=True))
         self._seen: dict[Path, Any] = {}
@@ -108,15 +106,11 @@ class Driver:
         """The jobs' names at SLURM."""
         return [handle.partition("-")[0] for handle in dict.fromkeys(self._handles.values())]
 
-    def done(self, job: Path) -> bool:
-        """Whether the job's own directory says that it is done."""
-        return any(job.glob(self._done))
-
     @property
     def over(self) -> bool:
         """Whether every job is done and let go of, or given up."""
         return all(
-            self._seen.get(job, ("",))[0] == "gone" and (self.done(job) or self.submissions[job] >= TRIES)
+            self._seen.get(job, ("",))[0] == "gone" and (_done(job) or self.submissions[job] >= TRIES)
             for job in self._handles
         )
 
@@ -155,7 +149,7 @@ class Driver:
             with suppress(RuntimeError):  # it started by itself
                 self._cluster.release(handle.partition("-")[0])
             self.tell("need not wait any longer", job=job.name)
-        if standing == "gone" and not self.done(job) and self.submissions[job] < TRIES:
+        if standing == "gone" and not _done(job) and self.submissions[job] < TRIES:
             [self._handles[job]] = self._executor.submit([job])
             self.submissions[job] += 1
             self.tell("submitted again", job=job.name, handle=self._handles[job])
@@ -167,19 +161,19 @@ class Driver:
             return "?"
 
 
-def through(name: str, fault: Fault, folder: Path, worker: Sequence[str], jobs: Sequence[Path], done: str) -> Driver:
+def through(name: str, fault: Fault, folder: Path, jobs: Sequence[JobDirectory]) -> Driver:
     """See jobs through a fault."""
     with Cluster(**fault.cluster) as cluster:
         executor = SlurmExecutor(
             folder / "slurm",
-            worker,
+            quick.worker(),
             fault.resources,
             fault.settings,
             setup_allowed=False,
             environment=cluster.environment,
             interval=0.1,
         )
-        driver = Driver(name, cluster, executor, jobs, done)
+        driver = Driver(name, cluster, executor, [job.path for job in jobs])
         struck: float | None = None
         mended = False
         deadline = time.monotonic() + PATIENCE
@@ -199,39 +193,22 @@ def through(name: str, fault: Fault, folder: Path, worker: Sequence[str], jobs: 
     return driver
 
 
-def _added_up(driver: Driver, cluster: Cluster, jobs: Sequence[Path]) -> None:
+def _done(job: Path) -> bool:
+    """Whether the job's own directory says that it is done."""
+    return JobDirectory(job).manifest() is not None
+
+
+def _added_up(driver: Driver, cluster: Cluster, jobs: Sequence[JobDirectory]) -> None:
     told = re.compile(r"Requeu|Preempt|DUE TO|Killing|Node n\d|not responding|missing from|failure|Resending", re.I)
     lines = [line.partition("slurmctld: ")[2] for line in cluster.log("slurmctld").splitlines() if told.search(line)]
     driver.tell(
         "added up",
-        jobs=len(jobs),
-        done=sum(map(driver.done, jobs)),
+        **quick.look(jobs),
+        ends={job.id: quick.ends(job) for job in jobs},
         submissions=sum(driver.submissions.values()),
         seconds_unreachable=round(driver.silence, 1),
         controller=[line for line in lines if "pmi" not in line and "error: MPI" not in line][:20],
     )
-
-
-def _told_by(jobs: Sequence[Path], pattern: str) -> dict[str, Any]:
-    """Return what jobs' own files say: JSON, or JSON lines; environments are left out."""
-    found: dict[str, Any] = {}
-    for job in jobs:
-        for path in sorted(job.glob(pattern)):
-            lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
-            values: list[dict[str, Any]] = [json.loads(line) for line in lines]
-            found[str(path.relative_to(job.parent))] = [
-                {name: value for name, value in each.items() if name != "env"} for each in values
-            ]
-    return found
-
-
-def _quick(folder: Path, name: str, fault: Fault, count: int) -> list[Path]:
-    """Return jobs for the quick worker."""
-    jobs = [folder / f"{name.replace(' ', '-')}-{index}" for index in range(count)]
-    for job in jobs:
-        job.mkdir()
-        (job / "steps").write_text(str(fault.steps))
-    return jobs
 
 
 def main() -> int:
@@ -239,22 +216,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT")
     parser.add_argument("--each", type=int, default=2, help="jobs of a fault")
-    parser.add_argument("--jobs", nargs="+", type=Path, default=[], help="job directories; each is used once")
-    parser.add_argument("--done", default="done", metavar="GLOB", help="what a job that is done has in its directory")
-    parser.add_argument("--tell", default="events.jsonl", metavar="GLOB", help="files of a job that say how it went")
-    parser.add_argument("worker", nargs="*", help="command line of the worker, before the job directory")
     chosen = parser.parse_args()
-    worker = chosen.worker or [sys.executable, "-P", str(Path(__file__).with_name("quick_worker.py"))]
-    given: Iterator[Path] = iter(chosen.jobs)
     left = 0
     with tempfile.TemporaryDirectory() as scratch:
         for name in chosen.faults:
-            fault = FAULTS[name]
-            quick = [] if chosen.jobs else _quick(Path(scratch), name, fault, chosen.each)
-            jobs = quick or list(islice(given, chosen.each))
-            driver = through(name, fault, Path(scratch), worker, jobs, chosen.done)
-            driver.tell("told by the jobs", files=_told_by(jobs, chosen.tell))
-            left += sum(not driver.done(job) for job in jobs)
+            fault, folder = FAULTS[name], Path(scratch) / name.replace(" ", "-")
+            jobs = [quick.create(folder, seed, fault.steps, STEP) for seed in range(chosen.each)]
+            for job in jobs:
+                job.give(quick.RESUMES)
+            through(name, fault, folder, jobs)
+            left += sum(not _done(job.path) for job in jobs)
     return 1 if left else 0
 
 

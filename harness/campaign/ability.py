@@ -9,6 +9,7 @@ from harness.plan.memory import BYTES
 from harness.source.verifier import missing as lacking
 from harness.source.verifier import verifier_of
 from harness.spec import Arm, HubBase, Protocol
+from harness.spec.resources import Resources
 from harness.spec.task import TextTask
 
 SPARE = 1.1
@@ -34,6 +35,8 @@ def ability(protocol: Protocol, name: str, machine: Machine) -> Ability:
     """Return whether `machine` can run the protocol `name` on its default bases."""
     found = {called: base for called in protocol.default_bases if isinstance(base := protocol.bases[called], HubBase)}
     missing = [*_device(protocol, found, machine), *_files(protocol, found, machine)] if found else []
+    bare = bool(found) and protocol.hardware is not None and not machine.gpus  # which `_device` told, with the memory
+    missing += _resources(protocol.resources, machine, besides_gpus=bare)
     task = protocol.task
     if isinstance(task, TextTask) and verifier_of(task) not in machine.installed:
         missing.append(lacking(task).removesuffix("."))
@@ -58,6 +61,16 @@ def _device(protocol: Protocol, found: dict[str, HubBase], machine: Machine) -> 
         host = max(_weights(base, protocol) for base in found.values()) / GIB
         if machine.host_gib is not None and machine.host_gib < 2 * host:
             yield f"{2 * host:.0f} GiB of host memory keep the base as it is, and this host has {machine.host_gib:.0f}"
+
+
+def _resources(resources: Resources, machine: Machine, *, besides_gpus: bool) -> Iterator[str]:
+    """Yield what one run declares to want and the machine has not."""
+    if resources.gpus > len(machine.gpus) and not besides_gpus:
+        yield f"resources: a run wants {resources.gpus:g} GPUs, and {len(machine.gpus)} are seen"
+    if machine.cores is not None and resources.cpus > machine.cores:
+        yield f"resources: a run wants {resources.cpus} cores, and this machine has {machine.cores}"
+    if machine.host_gib is not None and (resources.memory_gib or 0) > machine.host_gib:
+        yield f"resources: a run wants {resources.memory_gib:g} GiB of memory, and this host has {machine.host_gib:.0f}"
 
 
 def _files(protocol: Protocol, found: dict[str, HubBase], machine: Machine) -> Iterator[str]:

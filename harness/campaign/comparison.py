@@ -166,7 +166,7 @@ def side_of_adopted(run: AdoptedRun) -> Side:
         adopted=True,
         fields={
             "identity": {"base_id": named} if named else {},
-            "cell": {"algorithm": facts["algorithm"]} if facts["algorithm"] else {},
+            "cell": cell_of(facts["algorithm"], adapter),
             "recipe": {},
             "trainer": {} if logging is None else {"logging_steps": logging},
             "adapter": _adapter(adapter.get("config")),
@@ -192,6 +192,17 @@ def flat(value: Mapping[str, Any], above: str = "") -> Fields:
         deeper = mapping(inner)
         found |= flat(deeper, f"{above}{name}.") if deeper else {f"{above}{name}": inner}
     return found
+
+
+def cell_of(algorithm: str | None, adapter: Mapping[str, Any]) -> Fields:
+    """Return what an adopted run's files say of its cell, in a cell's words: PEFT's DoRA is LoRA with an option."""
+    dora = mapping(adapter.get("config")).get("use_dora") is True
+    said = {
+        "algorithm": algorithm,
+        "adapter.method": "dora" if dora else adapter.get("method"),
+        "adapter.rank": adapter.get("rank"),
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _adapter(config: Any) -> Fields:

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from harness.campaign.filesystem import Check, existing, file_checks
-from harness.campaign.reachable import engine_checks
+from harness.campaign.reachable import engine_checks, exchange_check
 from harness.execute.local import available_cores
 from harness.spec.secrets import secret_names, without_secrets
 from harness.spec.shelf import Shelf
@@ -42,6 +42,7 @@ class Machine:
     gpus: tuple[tuple[str, float], ...] = ()
     """Name and memory (GiB) of each."""
     host_gib: float | None = None
+    cores: int | None = None
     free_gib: float = 0.0
     """Where the Hub's cache lies."""
     hub: bool = False
@@ -60,6 +61,7 @@ def look(*, torch: bool = False) -> Machine:
     return Machine(
         gpus=tuple(_torch_gpus() if torch else driver_gpus()),
         host_gib=host_memory(),
+        cores=available_cores(),
         free_gib=shutil.disk_usage(existing(cache)).free / GIB,
         hub=hub_answers(),
         cache=cache,
@@ -82,6 +84,7 @@ def checks(store: Path, machine: Machine, shelf: Shelf) -> Iterator[Check]:
     free = shutil.disk_usage(existing(store)).free / GIB
     yield Check("space", free > 1, f"{free:.1f} GiB free at the store, {machine.free_gib:.1f} GiB at the Hub's cache")
     yield from engine_checks(shelf.slurm, shelf.ray, shelf.settings.get("executor"))
+    yield from exchange_check(shelf.settings.get("exchange"))
     yield Check("hub", None, f"{without_secrets(_endpoint())} {'answers' if machine.hub else 'does not answer'}")
     yield _tokens()
     there = (f"{name} {_version(name) or 'not installed'}" for name in OPTIONAL)

@@ -1,4 +1,4 @@
-"""Which engines answer: asked with the sites' own tools and addresses, within seconds, and never by starting work.
+"""Which engines answer, and the exchange: asked with the sites' own tools and addresses, and never by starting work.
 
 An engine that does not answer is not told to be absent: a controller may be down for a minute.
 """
@@ -28,6 +28,21 @@ def engine_checks(slurm: SlurmSettings, ray: RaySettings, chosen: str | None) ->
     yield Check("local", True, "processes of this machine")
     yield _slurm(slurm, chosen == "slurm")
     yield _ray(ray, chosen == "ray")
+
+
+def exchange_check(url: str | None) -> Iterator[Check]:
+    """Yield what comes of creating an object at the project's exchange, if it has one, twice; it is removed again."""
+    if url is None:
+        return
+    from harness.record.object_url import check, objects_at  # fsspec, 0.2 s, which few projects need
+    from harness.record.objects import Away, Unfit
+
+    try:
+        check(objects_at(url))
+    except (Away, Unfit) as error:
+        yield Check("exchange", False, str(error).removeprefix("exchange "))
+    else:
+        yield Check("exchange", True, f"{url} creates on condition")
 
 
 def _slurm(settings: SlurmSettings, chosen: bool) -> Check:

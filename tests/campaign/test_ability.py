@@ -10,6 +10,7 @@ from harness.campaign.ability import ability
 from harness.campaign.machine import Machine
 from harness.spec import Protocol, load_protocol, read_task
 from harness.spec.hardware import Hardware
+from harness.spec.resources import Resources
 
 H100 = Hardware(
     gpu="H100-80GB",
@@ -69,6 +70,23 @@ def test_what_is_missing_is_told_one_by_one(machine: dict[str, Any], told: str) 
     (line,) = said.missing
     assert told in line
     assert not said.able
+
+
+@pytest.mark.parametrize(
+    ("wants", "told"),
+    [
+        ({"gpus": 2}, "resources: a run wants 2 GPUs, and 1 are seen"),
+        ({"cpus": 32}, "resources: a run wants 32 cores, and this machine has 16"),
+        ({"memory_gib": 256}, "resources: a run wants 256 GiB of memory, and this host has 200"),
+    ],
+)
+def test_resources_that_no_run_could_have_are_missing(wants: dict[str, Any], told: str) -> None:
+    declared = protocol().model_copy(update={"resources": Resources(**wants)})
+    machine = replace(ABLE, cores=16)
+    assert ability(declared, "paper", machine).missing == (told,)
+    assert ability(declared.model_copy(update={"resources": Resources(gpus=1, cpus=16)}), "paper", machine).able
+    bare = ability(declared, "paper", replace(machine, gpus=())).missing
+    assert sum("GPU is seen" in line or "GPUs" in line for line in bare) == 1
 
 
 def test_a_model_in_the_cache_needs_neither_the_hub_nor_space(tmp_path: Path) -> None:

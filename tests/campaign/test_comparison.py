@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.campaign.comparison import Comparison, Side, flat, side_of_adopted, side_of_run
+from harness.campaign.comparison import Comparison, Side, cell_of, flat, side_of_adopted, side_of_run
 from harness.plan import PlannedRun
 from harness.publish.comparison import comparison_lines
 from harness.record.adopted_runs import adopt_run
@@ -119,6 +119,10 @@ def test_what_an_adopted_run_does_not_say_is_unknown(
     found = Comparison(side_of_run(made.bench().run_job(pair[0])), adopted)
     fields = {(row["section"], row["field"]): row for row in found.fields()}
     assert fields["cell", "algorithm"]["b"] == "sft" and fields["cell", "algorithm"]["unknown"] == []
+    config = theirs.config or {}
+    assert fields["cell", "adapter.rank"]["b"] == config["r"] and fields["cell", "adapter.rank"]["unknown"] == []
+    assert ("cell", "adapter.method") not in fields  # LoRA, both of them
+    assert fields["cell", "adapter.scaling.policy"]["unknown"] == ["b"]
     assert fields["identity", "seed"]["unknown"] == ["b"] and fields["identity", "seed"]["b"] is None
     assert fields["identity", "base_id"]["b"] == str(trl_output / "base")
     assert fields["recipe", "lora_dropout"]["unknown"] == ["b"]
@@ -129,6 +133,12 @@ def test_what_an_adopted_run_does_not_say_is_unknown(
     assert found.problems() == (None, "no answers of theirs are kept")
     text = "\n".join(comparison_lines(found))
     assert "0.375 as stated" in text and "unknown" in text
+
+
+def test_what_peft_calls_lora_with_an_option_is_dora() -> None:
+    adapter = {"method": "lora", "rank": 8, "config": {"peft_type": "LORA", "use_dora": True}}
+    assert cell_of("grpo", adapter) == {"algorithm": "grpo", "adapter.method": "dora", "adapter.rank": 8}
+    assert cell_of(None, {"method": "full"}) == {"adapter.method": "full"}
 
 
 def test_a_default_against_a_declaration_and_folded_defaults() -> None:

@@ -90,6 +90,22 @@ def test_a_token_is_never_printed(harness: Call, monkeypatch: pytest.MonkeyPatch
         assert "planted" not in said.out + said.err
 
 
+def test_an_exchange_is_tried_and_left_as_it_was(harness: Call, made: "Made", tmp_path: Path) -> None:
+    folder = tmp_path / "exchange"
+    settings = made.root / "pyproject.toml"
+    settings.write_text(f'{settings.read_text()}exchange = "file://{folder}"\n')
+    absent = by_name(harness("doctor", "--json"))["exchange"]
+    assert absent["ok"] is False and absent["said"].endswith(f"{folder}: no such folder now")
+    folder.mkdir()
+    found = by_name(harness("doctor", "--json"))["exchange"]
+    assert found == {"name": "exchange", "ok": True, "said": f"file://{folder} creates on condition"}
+    assert not list(folder.iterdir())
+    settings.write_text(settings.read_text().replace("file://", "s3://user:hunter2@"))
+    refused = harness("doctor", "--json")
+    assert by_name(refused)["exchange"]["ok"] is False
+    assert "hunter2" not in refused.out + refused.err
+
+
 def test_a_store_that_takes_no_files_is_told(harness: Call, made: "Made", monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(1, "Operation not permitted")

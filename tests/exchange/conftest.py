@@ -47,7 +47,7 @@ class Door:
     to: int
     port: int = 0
     _listener: socket.socket | None = None
-    _passing: list[socket.socket] = field(default_factory=list[socket.socket])
+    _passing: set[socket.socket] = field(default_factory=set[socket.socket])
 
     def open(self) -> None:
         """Let connections in."""
@@ -64,20 +64,27 @@ class Door:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for one in self._passing:
+        for one in tuple(self._passing):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._passing.clear()
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):  # closed
             while True:
                 ours, _ = listener.accept()
                 theirs = socket.create_connection(("127.0.0.1", self.to))
-                self._passing += [ours, theirs]
-                for one, other in ((ours, theirs), (theirs, ours)):
-                    threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+                self._passing |= {ours, theirs}
+                threading.Thread(target=self._pass, args=(ours, theirs), daemon=True).start()
+
+    def _pass(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """Pass on what one says to the other, both ways, until both have ended."""
+        back = threading.Thread(target=_pump, args=(theirs, ours), daemon=True)
+        back.start()
+        _pump(ours, theirs)
+        back.join()
+        for one in (ours, theirs):
+            one.close()
+            self._passing.discard(one)
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:

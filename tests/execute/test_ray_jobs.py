@@ -60,14 +60,17 @@ class Bench:
         self.cluster = cluster
         self.folder = folder
 
-    def jobs(self, *names: str) -> list[Path]:
+    def jobs(self, *names: str, steps: int = 10_000) -> list[Path]:
+        """Return jobs that take so many tenths of a second, and 4 s to stop, longer than Ray waits by itself."""
         jobs = [self.folder / name for name in names]
         for job in jobs:
             job.mkdir()
+            (job / "steps").write_text(str(steps))
+            (job / "linger").write_text("4")
         return jobs
 
-    def executor(self, steps: int, gpus: float = 1.0, backlog: int = 4, **more: Any) -> RayExecutor:
-        worker = [sys.executable, "-P", str(ENGINES / "counting.py"), str(steps), "0.1"]
+    def executor(self, gpus: float = 1.0, backlog: int = 4, **more: Any) -> RayExecutor:
+        worker = [sys.executable, "-P", str(ENGINES / "counting.py")]
         settings = RaySettings(address=self.cluster.address, backlog=backlog)
         return RayExecutor(self.folder, worker, Resources(gpus=gpus), settings, patience=5.0, **more)
 
@@ -84,13 +87,14 @@ class Bench:
 
     @staticmethod
     def said(job: Path, what: str) -> list[dict[str, Any]]:
-        lines = (job / "said").read_text().splitlines() if (job / "said").exists() else []
-        return [said for line in lines if (said := json.loads(line))["what"] == what]
+        file = job / "events.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [said for line in lines if (said := json.loads(line))["event"] == what]
 
     def at_work(self, executor: RayExecutor, jobs: Sequence[Path], handles: Sequence[str]) -> dict[Path, int]:
         """Wait until jobs' workers count; return the node of each, by who has its process."""
-        self.wait(lambda: bool(executor.poll(handles)) and all(self.said(job, "starts") for job in jobs))
-        pids = {job: self.said(job, "starts")[-1]["pid"] for job in jobs}
+        self.wait(lambda: bool(executor.poll(handles)) and all(self.said(job, "start") for job in jobs))
+        pids = {job: self.said(job, "start")[-1]["pid"] for job in jobs}
         homes = {pid: node.index for node in self.cluster.nodes for pid in node.pids()}
         return {job: homes[pid] for job, pid in pids.items()}
 
@@ -111,11 +115,11 @@ def bench(cluster: Any, tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_runs_spread_over_nodes_and_devices_and_no_more_are_handed_over_than_fit(bench: Bench) -> None:
-    executor = bench.executor(steps=10_000, backlog=1)
+    executor = bench.executor(backlog=1)
     jobs = bench.jobs(*"abcdefg")
     handles = executor.submit(jobs)
     homes = bench.at_work(executor, jobs[:4], handles)
-    devices = {job: bench.said(job, "starts")[0]["environment"]["CUDA_VISIBLE_DEVICES"] for job in homes}
+    devices = {job: bench.said(job, "start")[0]["env"]["CUDA_VISIBLE_DEVICES"] for job in homes}
     assert {(homes[job], devices[job]) for job in homes} == {(1, "0"), (1, "1"), (2, "0"), (2, "1")}
     stands = executor.poll(handles)
     assert Counter(stands.values()) == {"running": 4, "queued": 3}
@@ -124,11 +128,11 @@ def test_runs_spread_over_nodes_and_devices_and_no_more_are_handed_over_than_fit
     assert executor.poll(handles)[handles[6]] == "gone"
     executor.cancel(handles[:2])
     bench.stands(executor, handles[:2], "gone")
-    assert [len(bench.said(job, "stopped")) for job in jobs[:2]] == [1, 1]  # 4 s of grace; Ray's own wait is 3
+    assert [len(bench.said(job, "stopped")) for job in jobs[:2]] == [1, 1]  # they linger for 4 s; Ray's own wait is 3
     bench.at_work(executor, jobs[4:6], handles)  # the backlog, and the one that followed it
     executor.cancel([*handles, "harness-unknown-0123456789ab"])  # two of them are gone already
     bench.stands(executor, handles, "gone")
-    assert not bench.said(jobs[6], "waits")
+    assert not bench.said(jobs[6], "start")
 
 
 def test_fractions_share_a_device_and_awkward_paths_reach_the_worker_as_they_are(
@@ -141,21 +145,21 @@ def test_fractions_share_a_device_and_awkward_paths_reach_the_worker_as_they_are
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", "/shared/models")
     names = ("two words", 'it\'s "quoted"', "$(touch pwned); touch pwned & `touch pwned` #", "-n * ~ \\ ünïcode")
-    jobs = bench.jobs(*names)
-    executor = bench.executor(steps=60, gpus=0.5)
+    jobs = bench.jobs(*names, steps=60)
+    executor = bench.executor(gpus=0.5)
     handles = executor.submit(jobs)
     homes = bench.at_work(executor, jobs, handles)
-    starts = {job: bench.said(job, "starts")[0] for job in jobs}
-    places = Counter((homes[job], starts[job]["environment"]["CUDA_VISIBLE_DEVICES"]) for job in jobs)
+    starts = {job: bench.said(job, "start")[0] for job in jobs}
+    places = Counter((homes[job], starts[job]["env"]["CUDA_VISIBLE_DEVICES"]) for job in jobs)
     assert sorted(places.values()) == [2, 2]  # two CPUs a node, so two runs, which share one of its devices
     assert [starts[job]["arguments"][-1] for job in jobs] == [str(job) for job in jobs]
     known = bench.known()
     assert len(known) == 4 and SECRET not in json.dumps(known)
     assert {name for job in known for name in job["runtime_env"]["env_vars"]} == {"HF_HOME", "RAY_JOB_STOP_WAIT_TIME_S"}
-    assert {start["environment"]["HF_HOME"] for start in starts.values()} == {"/shared/models"}
+    assert {start["env"]["HF_HOME"] for start in starts.values()} == {"/shared/models"}
     assert SECRET not in json.dumps([*starts.values()])
     bench.stands(executor, handles, "gone")
-    assert all((job / "result").is_dir() for job in jobs)
+    assert all((job / "done").exists() for job in jobs)
     assert not list(bench.cluster.folder.glob("**/pwned")) and not list(bench.folder.glob("**/pwned"))
 
 
@@ -174,11 +178,11 @@ def test_the_same_id_twice_is_one_job(bench: Bench) -> None:
 
 def test_a_lost_node_lets_go_and_a_later_driver_finds_the_rest(bench: Bench) -> None:
     jobs = bench.jobs("one", "two", "three", "four")
-    executor = bench.executor(steps=10_000)
+    executor = bench.executor()
     handles = executor.submit(jobs)
     homes = bench.at_work(executor, jobs, handles)
     executor.close()
-    later = bench.executor(steps=10_000)  # of another process, as far as it knows
+    later = bench.executor()  # of another process, as far as it knows
     assert set(later.poll(handles).values()) == {"running"}
     bench.cluster.kill_node(bench.cluster.workers[0])
     lost = [handle for job, handle in zip(jobs, handles, strict=True) if homes[job] == 1]
@@ -192,10 +196,10 @@ def test_a_lost_node_lets_go_and_a_later_driver_finds_the_rest(bench: Bench) -> 
 
 def test_a_dead_head_is_never_gone_and_a_new_head_is(bench: Bench) -> None:
     [job] = bench.jobs("job")
-    executor = bench.executor(steps=10_000)
+    executor = bench.executor()
     handles = executor.submit([job])
     bench.at_work(executor, [job], handles)
-    pid = bench.said(job, "starts")[0]["pid"]
+    pid = bench.said(job, "start")[0]["pid"]
     bench.cluster.kill_gcs()  # the dashboard's process is there, and knows nothing any more
     for _ in range(2):
         with pytest.raises(Unreachable):

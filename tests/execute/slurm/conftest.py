@@ -17,7 +17,7 @@ from harness.spec.engines import SlurmSettings
 from harness.spec.resources import Resources
 
 ENGINES = Path(__file__).parents[3] / "benchmarks" / "engines"
-WORKER = (sys.executable, "-P", str(ENGINES / "quick_worker.py"))
+WORKER = (sys.executable, "-P", str(ENGINES / "counting.py"))
 LONGEST = 6
 """Tasks of the longest array that the cluster takes."""
 
