@@ -17,8 +17,9 @@ catalogue: $(VENV)/.installed
 	$(BIN)/harness catalogue --into docs/catalogue.md
 
 # Files of tests side by side, one a core: fixtures that take runs are shared within a file or made once a process.
+# Long files begin (tests/conftest.py), so that no core ends alone with one.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 calibration: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/calibration.py --quick

@@ -96,6 +96,26 @@ FOUND_BASES = """bases:
 default_bases""" % ("c0ffee1234" * 4)
 
 
+LONG = (
+    "manual/test_commands_shown.py",
+    "execute/test_commands_on_engines.py",
+    "execute/test_engines_under_chaos.py",
+    "exchange/test_delivery.py",
+    "store/test_killed.py",
+    "execute/test_ray_jobs.py",
+    "execute/test_chaos.py",
+    "train/test_processes.py",
+)
+"""Files of tests that take a minute or more, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first, in the order of their names here."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 @dataclass
 class Made:
     """A project folder with a protocol `bench` and a claim `live`, and a store to fill."""

@@ -46,6 +46,7 @@ NOT_RUN = {
     "harness db query 'SELECT run_id, step, reward FROM adopted_step'": f"{THEIRS} asks",
     "harness db query 'SELECT run_id, module, stable_rank FROM adopted_spectrum'": f"{THEIRS} asks",
     "harness spectra qwen-grpo": f"{THEIRS} measures",
+    "harness test rank-collapse": "takes 60 runs; tests/exchange has runs by way of a bucket",
     "harness run rank-collapse --detach": "takes 60 runs; tests/cli/test_jobs.py leaves a command at work",
     "harness run rank-collapse --executor slurm --detach": "needs a SLURM; tests/execute/slurm has one",
     "harness logs RUN": "stands for a run of the reader's; tests/cli/test_jobs.py shows logs",
