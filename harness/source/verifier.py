@@ -152,7 +152,7 @@ class Verifier:
         assert process.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
-            if not wait([process.stdout], PATIENCE * self._seconds):
+            if not wait([process.stdout.fileno()], PATIENCE * self._seconds):
                 return LOST
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
