@@ -56,7 +56,7 @@ class Comparison:
             here, there = self.a.fields[section], self.b.fields[section]
             for name in dict.fromkeys((*here, *there)):
                 unknown = [which for which, side in self._sides() if side.adopted and name not in side.fields[section]]
-                if not unknown and _same(here.get(name), there.get(name)):
+                if not unknown and _same(section, here.get(name), there.get(name)):
                     continue
                 origin = [side.origins.get(name) if section == "trainer" else None for side in (self.a, self.b)]
                 said = {"section": section, "field": name, "a": here.get(name), "b": there.get(name)}
@@ -66,7 +66,7 @@ class Comparison:
         """Return how many fields are the same, by section."""
         return {
             section: sum(
-                name in self.b.fields[section] and _same(value, self.b.fields[section][name])
+                name in self.b.fields[section] and _same(section, value, self.b.fields[section][name])
                 for name, value in self.a.fields[section].items()
             )
             for section in SECTIONS
@@ -211,10 +211,10 @@ def _adapter(config: Any) -> Fields:
     return {name: value for name, value in mapping(config).items() if name not in apart}
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(section: str, a: Any, b: Any) -> bool:
     """Return whether two values are the same; PEFT's lists of names are sets, and are in no order."""
     here, there = items(a), items(b)
-    if here or there:
+    if section in ("adapter", "recipe") and (here or there):
         return sorted(map(repr, here)) == sorted(map(repr, there))
     return a == b and (type(a) is type(b) or (_number(a) and _number(b)))  # 1 is 1.0, and true is not 1
 

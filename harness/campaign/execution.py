@@ -98,11 +98,15 @@ class Execution:
         """Take up a job that this engine was given by an earlier command, and that may still be with it."""
         if one.job.called_off:
             self._fail(one, one.losses.told(CALLED_OFF))
+            return
         if not self._executor.lasting:
             return
         said = one.job.handle()
         if said is not None and said.get("engine") == self._executor.name:
-            one.handle, one.before, one.taken_up = said["handle"], said["attempts"], True
+            over = len(one.job.attempts()) - (
+                one.job.state() is State.RUNNING
+            )  # how those ended, earlier commands told
+            one.handle, one.before, one.taken_up = said["handle"], over, True
 
     def _hand_over(self) -> None:
         """Give the engine what nobody has."""

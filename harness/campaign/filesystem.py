@@ -27,7 +27,7 @@ HOST_ONLY = ("nolock", "local_lock=all", "local_lock=flock", "localflock")
 ASK = """
 import fcntl, sys
 try:
-    fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
     print("refused")
 except OSError as error:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -97,7 +98,7 @@ def _ray(settings: RaySettings, chosen: bool) -> Check:
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         return Check("ray", lacking, f"{where} does not answer: {str(reason)[:80]}")
-    except (ValueError, KeyError, TypeError):
+    except (HTTPException, ValueError, KeyError, TypeError):
         return Check("ray", lacking, f"{where} answers, but is no dashboard of Ray")
 
 

@@ -13,6 +13,8 @@ from harness.record.ending import State
 from harness.record.job import JobDirectory
 
 Found = Standing | Literal["unreachable"]
+Handles = dict[str, list[str]]
+"""Ids of jobs by their handle."""
 Reach = Mapping[str, Executor]
 """Executors by what kept handles call them."""
 OVER = (State.COMMITTED, State.FAILED, State.CANCELLED)
@@ -23,15 +25,7 @@ def standing(jobs: Iterable[JobDirectory], reach: Reach) -> dict[str, Found]:
 
     An engine that does not answer, or is not among those in reach, is `unreachable`: nothing is known then.
     """
-    by_engine: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
-    for job in jobs:
-        if job.state() not in OVER and (said := job.handle()) is not None:
-            by_engine[said["engine"]].setdefault(said["handle"], []).append(job.id)
-    found: dict[str, Found] = {}
-    for engine, handles in by_engine.items():
-        told = _asked(reach.get(engine), list(handles))
-        found |= {job: told[handle] for handle, ids in handles.items() for job in ids}
-    return found
+    return _where(_handed_over(jobs), reach)
 
 
 def call_off(jobs: Sequence[JobDirectory], reach: Reach) -> dict[str, str]:
@@ -39,7 +33,8 @@ def call_off(jobs: Sequence[JobDirectory], reach: Reach) -> dict[str, str]:
 
     A handle that stands for several jobs is dropped only where all of them are called off.
     """
-    where = standing(jobs, reach)
+    handed_over = _handed_over(jobs)
+    where = _where(handed_over, reach)
     told: dict[str, str] = {}
     for job in jobs:
         state = job.state()
@@ -52,12 +47,33 @@ def call_off(jobs: Sequence[JobDirectory], reach: Reach) -> dict[str, str]:
         said = job.handle()
         if job.id not in where or said is None:
             continue
-        if where[job.id] == "unreachable":
+        silent = where[job.id] == "unreachable"
+        if where[job.id] == "queued" and _nobody_else(job, said):
+            try:
+                reach[said["engine"]].cancel([said["handle"]])
+            except Unreachable:
+                silent = True
+        if silent:
             told[job.id] += f"; {said['engine']} does not answer, and may begin it only to see that it was called off"
-        elif where[job.id] == "queued" and _nobody_else(job, said):
-            reach[said["engine"]].cancel([said["handle"]])
-    standing(jobs, reach)  # workers behind an exchange hear of it by the look of whoever asks there
+    _where(handed_over, reach)  # workers behind an exchange hear of it by the look of whoever asks there
     return told
+
+
+def _handed_over(jobs: Iterable[JobDirectory]) -> dict[str, Handles]:
+    """Return the jobs that were handed to an engine and are not over, by what the engine calls them, by engine."""
+    found: defaultdict[str, Handles] = defaultdict(dict)
+    for job in jobs:
+        if job.state() not in OVER and (said := job.handle()) is not None:
+            found[said["engine"]].setdefault(said["handle"], []).append(job.id)
+    return found
+
+
+def _where(handed_over: Mapping[str, Handles], reach: Reach) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for engine, handles in handed_over.items():
+        told = _asked(reach.get(engine), list(handles))
+        found |= {job: told[handle] for handle, ids in handles.items() for job in ids}
+    return found
 
 
 def _nobody_else(job: JobDirectory, said: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ Nothing rests on these files but what people are told: who executes what is deci
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from harness.record.attempt import STALE
 from harness.record.clock import file_time, machine
 from harness.record.foreign import MALFORMED
 from harness.record.layout import Store
+
+LOOKS = 100
+"""Times that a command tries to lock its file while somebody looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +47,25 @@ def at_work(store: Store, line: str) -> Generator[Path]:
     file.with_suffix(".end").unlink(missing_ok=True)  # of one that was killed, and had this number
     said = {"host": socket.gethostname(), "machine": machine(), "pid": os.getpid(), "line": line}
     write_json(file, {**said, "began": file_time(store.commands)})
-    lock = os.open(file, os.O_RDONLY)
+    lock = os.open(file, os.O_RDWR)  # NFS locks exclusively only what is open for writing
     with suppress(OSError):  # a file system without locks
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _hold(lock)
     try:
         yield file
     finally:
         file.with_suffix(".end").unlink(missing_ok=True)
         file.unlink(missing_ok=True)
         os.close(lock)
+
+
+def _hold(lock: int) -> None:
+    """Lock a file that others lock for a moment at a time, to see whether it is held."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.01)
 
 
 def working(store: Store) -> list[Command]:

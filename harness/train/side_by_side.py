@@ -36,6 +36,8 @@ def abreast(jobs: Sequence[Job], work: Callable[[Job], int]) -> int:
     worst = 0
     while children:
         pid, status = os.wait()
+        if pid not in children:  # a child that was there before, such as what a site's setup left at work
+            continue
         children.remove(pid)  # its number may soon be another process's
         worst = max(worst, os.waitstatus_to_exitcode(status), key=abs)
     return abs(worst)

@@ -162,6 +162,9 @@ def test_a_default_against_a_declaration_and_folded_defaults() -> None:
     assert "1 library defaults of one, unknown of the other" in text and "beta" not in text
 
 
+WEIGHED = (("a", [0.3, 0.7]), ("b", [0.7, 0.3]))
+
+
 def test_lists_of_names_are_compared_as_sets() -> None:
     empty: dict[str, dict[str, Any]] = {
         name: {} for name in ("identity", "cell", "recipe", "trainer", "adapter", "software", "device")
@@ -172,3 +175,5 @@ def test_lists_of_names_are_compared_as_sets() -> None:
     )
     assert list(Comparison(a, b).fields()) == []
     assert Comparison(a, b).equal()["adapter"] == 2
+    a, b = (Side(name, False, {**empty, "trainer": {"reward_weights": each}}, {}) for name, each in WEIGHED)
+    assert [(row["a"], row["b"]) for row in Comparison(a, b).fields()] == [([0.3, 0.7], [0.7, 0.3])]

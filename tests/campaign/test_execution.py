@@ -253,6 +253,41 @@ def test_what_the_engine_never_had_or_forgot_is_handed_over_and_no_loss(
     assert job.handle() == {"engine": "slurm here", "handle": str(job.path), "attempts": 0}
 
 
+@pytest.mark.parametrize("earlier", [Reason.USER_ERROR, Reason.OOM_HOST, Reason.TIMEOUT, Reason.CANCELLED, None])
+def test_how_an_earlier_command_left_a_run_is_no_end_for_a_later_one(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]", earlier: Reason | None
+) -> None:
+    """The handle that it kept is no word of the engine's on what this command hands over."""
+    (job,) = jobs(made, runs, 1)
+    job.handed_over("slurm here", "of the earlier one", 0)
+    attempt = job.claim({})
+    assert attempt is not None
+    if earlier is None:
+        os.close(attempt.lock)
+    else:
+        attempt.exit(earlier, "boom")
+    executor = lasting(scripted, lambda path, _: made.fail(path, "ValueError: rank 0"))
+    end = execute("runs", [job], executor, quiet)
+    assert executor.started == [job.id]
+    assert "ValueError: rank 0" in end.failed[job.id] and end.repeated == 0
+    assert job.handle() == {"engine": "slurm here", "handle": str(job.path), "attempts": 1}
+
+
+def test_a_failed_run_that_its_engine_has_again_is_taken_up(
+    made: "Made", runs: RunSet, scripted: "type[Scripted]"
+) -> None:
+    """A requeued one: its first attempt was preempted, and the engine begins the second by itself."""
+    (job,) = jobs(made, runs, 1)
+    attempt = job.claim({})
+    assert attempt is not None
+    attempt.exit(Reason.PREEMPTED, "wanted back")
+    executor = lasting(scripted, lambda path, _: made.finish(path, 0.5))
+    executor.submit([job.path])
+    job.handed_over("slurm here", str(job.path), 0)
+    end = execute("runs", [job], executor, quiet)
+    assert (executor.started, end.executed, end.repeated) == ([job.id], 1, 0)
+
+
 def test_a_handle_of_another_engine_is_not_asked_for(made: "Made", runs: RunSet, scripted: "type[Scripted]") -> None:
     (job,) = jobs(made, runs, 1)
     job.handed_over("slurm there", "1_0", 0)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -350,6 +352,25 @@ def test_an_address_that_is_none_is_told_without_its_password(
     check = by_name(said)["ray"]
     assert (check["ok"], check["said"][: len(told)]) == (False, told)
     assert "planted" not in said.out
+
+
+def test_a_port_that_does_not_speak_http_is_no_dashboard(harness: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of Ray's own protocol."""
+
+    def say(listener: socket.socket) -> None:
+        asked, _ = listener.accept()
+        with asked:
+            asked.recv(1024)
+            asked.sendall(b"\x00\x00\x12\x04\x00 PRI\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=say, args=(listener,))
+        thread.start()
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("RAY_API_SERVER_ADDRESS", f"http://{place}")
+        check = by_name(harness("doctor", "--json"))["ray"]
+        thread.join()
+    assert (check["ok"], check["said"]) == (None, f"{place} answers, but is no dashboard of Ray")
 
 
 @pytest.mark.parametrize(

@@ -679,8 +679,19 @@ def test_of_several_side_by_side_one_is_killed_and_the_others_finish(bench: Benc
     wait(lambda: jobs[1].state() is State.INTERRUPTED)
     for attempt in attempts:
         (attempt / "go").touch()
-    assert bench.end(pid) == STOPPED or True
+    assert bench.end(pid) == signal.SIGKILL
     assert [job.state() for job in jobs] == [State.COMMITTED, State.INTERRUPTED, State.COMMITTED]
+
+
+def test_a_child_that_was_there_before_is_none_of_the_jobs(bench: Bench) -> None:
+    """What a site's setup left at work is a child of the worker, which has replaced the shell."""
+
+    def before() -> None:
+        os.posix_spawn("/bin/true", ["true"], {})
+
+    jobs = [bench.job(f"run-{n}") for n in range(2)]
+    assert bench.end(bench.start("time.sleep(0.3); done()", *jobs, before=before)) == 0
+    assert [job.state() for job in jobs] == [State.COMMITTED] * 2
 
 
 def test_signals_are_passed_on_to_all_side_by_side(bench: Bench) -> None:
