@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -52,8 +53,13 @@ def test_a_command_is_seen_where_only_files_open_for_writing_are_locked_exclusiv
 def test_a_command_that_is_looked_at_as_it_begins_is_seen_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, looks = Store(tmp_path), []
-    monkeypatch.setattr("time.sleep", lambda _: looks.pop().close())  # whoever looked lets go
+    store = Store(tmp_path)
+    looks: list[IO[str]] = []
+
+    def let_go(_: float) -> None:
+        looks.pop().close()
+
+    monkeypatch.setattr("time.sleep", let_go)
 
     def created(file: Path, said: object) -> None:
         write_json(file, said)
