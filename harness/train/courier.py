@@ -58,14 +58,18 @@ def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
     try:
         exchange, name = named(url)
         job = ExchangedJob(objects_at(exchange), name, rhythm.silence)
+        folder = Path(tempfile.mkdtemp(prefix="harness-", dir=os.environ.get(SCRATCH)))
+    except (Unfit, OSError) as error:
+        return _not_begun(error)
+    try:
         about, once = {**_host(), **claimed_by()}, os.urandom(16).hex()
         number = patiently(lambda: job.claim(about, once), replace(rhythm, patience=rhythm.start))
     except (Away, Unfit, IntegrityError) as error:
-        say(f"{str(error).rstrip('.')}. Nothing was begun.")
-        return FAILED
+        folder.rmdir()
+        return _not_begun(error)
     if number is None:
+        folder.rmdir()
         return LOST_CLAIM
-    folder = Path(tempfile.mkdtemp(prefix="harness-", dir=os.environ.get(SCRATCH)))
     courier = Courier(job, number, folder / name, worker, rhythm)
     try:
         status = courier.run()
@@ -264,6 +268,11 @@ class Courier:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signum)
+
+
+def _not_begun(error: Exception) -> int:
+    say(f"{str(error).rstrip('.')}. Nothing was begun.")
+    return FAILED
 
 
 def _end(log: Path, size: int) -> bytes:

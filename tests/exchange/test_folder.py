@@ -19,7 +19,7 @@ from harness.record.object_folder import FolderObjects
 from harness.record.objects import Away, Objects, Unfit
 from harness.train.courier import carry
 from harness.train.patience import Rhythm
-from harness.train.supervise import FAILED, HEEDED, OK
+from harness.train.supervise import FAILED, HEEDED, LOST_CLAIM, OK
 
 RHYTHM = Rhythm(beat=0.1, again=0.05, start=5, patience=20)
 WORKER = """
@@ -142,6 +142,24 @@ def test_a_command_takes_what_a_folder_says_of_itself_for_silence(
         failing(patch, "os.scandir", errno.ESTALE, str(folder))
         executor.poll(["runs/r of an engine"])
     executor.close()
+
+
+def test_without_a_folder_for_local_copies_nothing_is_claimed(
+    carried: Callable[[], int],
+    folder: Path,
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HARNESS_SCRATCH", str(scratch / "gone"))
+    assert carried() == FAILED
+    assert "No such file or directory" in (said := capsys.readouterr().err)
+    assert said.endswith("'. Nothing was begun.\n")
+    assert there(folder).look().newest == 0
+    monkeypatch.setenv("HARNESS_SCRATCH", str(scratch))
+    assert there(folder).claim({}) == 1
+    assert carried() == LOST_CLAIM  # somebody has it
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_sign_of_life_that_fails_once_is_not_the_last(
