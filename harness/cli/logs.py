@@ -21,6 +21,8 @@ EVERY = 0.5
 """Seconds between looks with --follow."""
 PRINTABLE = bytes(byte if (byte >= 32 and byte != 127) or byte in b"\t\n" else ord("?") for byte in range(256))
 """Every byte as it may be shown."""
+KNOWN = 4096
+"""Bytes of what was shown last, by which the place is found again in a file that was replaced."""
 ENDED = (State.COMMITTED, State.FAILED, State.CANCELLED)
 
 
@@ -48,7 +50,7 @@ def command(session: Session, run: str, follow: bool, attempt: int | None) -> in
     if not attempts:
         raise click.ClickException(f"{job.id}: {_not_begun(session, job)}")
     shown = attempts[(attempt or len(attempts)) - 1]
-    text = _read(shown / "log.txt", 0)[0].decode("utf-8", "replace")
+    text = Reading(shown / "log.txt").more(whole=True).decode("utf-8", "replace")
     said = {"id": job.id, "attempt": int(shown.name), "state": str(job.state()), "log": text}
     session.emit(said, text.rstrip("\n") or f"{job.id}: attempt {int(shown.name)} has printed nothing", as_is=True)
     return 0
@@ -57,15 +59,15 @@ def command(session: Session, run: str, follow: bool, attempt: int | None) -> in
 def followed(store: Store, job: JobDirectory) -> Iterator[bytes]:
     """Yield what a job prints, attempt after attempt, until it is over."""
     number = max(1, len(job.attempts()))
-    read = 0
+    reading: Reading | None = None
     while True:
         over = job.state() in ENDED or _abandoned(store, job)
         attempts = job.attempts()
         if number <= len(attempts):
-            text, read = _read(attempts[number - 1] / "log.txt", read, whole=over or number < len(attempts))
-            yield text
+            reading = reading or Reading(attempts[number - 1] / "log.txt")
+            yield reading.more(whole=over or number < len(attempts))
             if number < len(attempts):
-                number, read = number + 1, 0
+                number, reading = number + 1, None
                 yield f"--- attempt {number}\n".encode()
                 continue
         if over:
@@ -73,20 +75,53 @@ def followed(store: Store, job: JobDirectory) -> Iterator[bytes]:
         time.sleep(EVERY)
 
 
-def _read(log: Path, start: int, *, whole: bool = True) -> tuple[bytes, int]:
-    """Return a log from a byte on as it may be shown, and the byte after; only whole lines of one that still grows.
+class Reading:
+    """A log as it may be shown, bit by bit: without secrets, and without signs that could command the terminal.
 
-    Without secrets, and without the signs by which a text could command the terminal that shows it.
+    The file may be replaced while it is read, by one that begins later, as the end of a log that an exchange has, or
+    that secrets were taken out of. Then it goes on after what was shown last.
     """
-    try:
-        with os.fdopen(ordinary(log), "rb") as file:
-            file.seek(start)
-            said = file.read()
-    except OSError:  # none yet, or none of ours
-        return b"", start
-    said = said if whole else said[: said.rfind(b"\n") + 1]
-    clean = without_secrets(said.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-    return clean.translate(PRINTABLE), start + len(said)
+
+    def __init__(self, log: Path):
+        self._log = log
+        self._read = 0
+        """The byte to go on from."""
+        self._before, self._shown = b"", b""
+        """The last bytes before it, and what they are without secrets."""
+
+    def more(self, *, whole: bool) -> bytes:
+        """Return what there is beyond what was returned before; only whole lines of a log that still grows."""
+        try:
+            with os.fdopen(ordinary(self._log), "rb") as file:
+                file.seek(max(0, self._read - len(self._before)))
+                if file.read(len(self._before)) != self._before:
+                    file.seek(0)
+                    self._read = self._place(file.read())
+                    file.seek(self._read)
+                said = file.read()
+        except OSError:  # none yet, or none of ours
+            return b""
+        said = said if whole else said[: said.rfind(b"\n") + 1]
+        clean = without_secrets(said.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        self._read += len(said)
+        self._before = (self._before + said)[-KNOWN:]
+        self._shown = (self._shown + clean)[-KNOWN:]
+        return clean.translate(PRINTABLE)
+
+    def _place(self, content: bytes) -> int:
+        """Return the byte of another file's content that follows what was shown last; 0 where nothing of that is left.
+
+        A secret was taken out of the content, or it was not.
+        """
+        for known in (self._before, self._shown):
+            at = content.rfind(known) if len(known) == KNOWN else content.find(known)  # all of it, or how it began
+            if at >= 0:
+                self._before = known
+                return at + len(known)
+        lines = self._shown.splitlines(keepends=True)
+        left = (b"".join(lines[number:]) for number in range(len(lines)))
+        self._before = next((part for part in left if content.startswith(part)), b"")
+        return len(self._before)
 
 
 def _abandoned(store: Store, job: JobDirectory) -> bool:

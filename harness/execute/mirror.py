@@ -110,15 +110,15 @@ class Mirror:
             (folder / "beat").touch()
             _date(folder / "beat", age)
             if age >= self._there.silence:  # which is what `record.attempt` calls stale, unless it was set shorter
-                for sign in ("beat", "claim.json"):
-                    _date(folder / sign, max(age, STALE + 1))
+                _date(folder / "beat", max(age, STALE + 1))
 
     def _copy_log(self, number: int, look: Look) -> None:
         entry = look.entries.get(f"attempts/{number:04d}.log")
         if entry is not None and self._logged.get(number) != entry.stamp:
             content = self._there.objects.read(f"{self._there.name}/attempts/{number:04d}.log")
-            write_bytes(self._folder(number) / "log.txt", content or b"")
-            self._logged[number] = entry.stamp
+            if content is not None:
+                write_bytes(self._folder(number) / "log.txt", content)
+                self._logged[number] = entry.stamp
 
     def _folder(self, number: int) -> Path:
         return self._here.path / "attempts" / f"{number:04d}"

@@ -31,9 +31,13 @@ from harness.execute.engine import Refused, Standing, Unreachable
 from harness.execute.ray_dashboard import Dashboard, RayJob
 from harness.spec.engines import RaySettings
 from harness.spec.resources import Resources
+from harness.spec.secrets import without_secrets
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
-PASSED = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+PASSED = (
+    *("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
+    "HARNESS_SCRATCH",
+)
 """What a worker has of this command's environment, where it is set; the rest is that of its node."""
 SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|private_?key", re.IGNORECASE)
 PREFIX = "harness-"
@@ -219,7 +223,7 @@ class RayExecutor:
 
     def _note(self, what: str) -> None:
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {what}\n")
+            log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {without_secrets(what)}\n")
 
 
 class _Turn:

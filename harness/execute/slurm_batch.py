@@ -5,7 +5,8 @@ their own argument, the script is the same for everybody and takes a list's path
 arguments, and job directories are lines of the list. Only `setup` is shell, and wants permission.
 
 sbatch hands its own environment to jobs and leaves it in the controller's state, which is a disk somewhere. It is
-therefore given an environment that holds what a worker needs to start, by name, and nothing that is a secret by name.
+therefore given an environment that holds what a worker needs to start, by name, and nothing that is a secret by name
+or an address with a password in it.
 `--export=NIL` or a list of names would be shorter but have the node load the user's login environment, which takes
 SLURM seconds to minutes, differs from this one, and is full of secrets again. What encloses the command (an allocation
 of SLURM, options in SBATCH_*) is left out too: it would change what is submitted.
@@ -20,6 +21,7 @@ from pathlib import Path
 from harness.execute.engine import Refused
 from harness.spec.engines import SlurmSettings
 from harness.spec.resources import Resources
+from harness.spec.secrets import USER_IN_ADDRESS
 
 HEAD = """#!/bin/bash
 # Written by rlvr-harness. Arguments: the list of jobs, how many share a task, and the worker's command line.
@@ -43,7 +45,8 @@ LOG = "slurm-%A_%a.out"
 KEPT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|VIRTUAL_ENV|PYTHON\w+|CONDA_\w+|LD_LIBRARY_PATH"
     r"|XDG_\w+_HOME|HF_\w+|TRANSFORMERS_\w+|TOKENIZERS_\w+|TORCH\w*|PYTORCH_\w+|TRITON_\w+|VLLM_\w+|NCCL_\w+"
-    r"|CUDA_(HOME|PATH|CACHE_PATH)|WANDB_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
+    r"|CUDA_(HOME|PATH|CACHE_PATH)|WANDB_\w+|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|HARNESS_SCRATCH"
+    r"|AWS_(ENDPOINT_URL\w*|PROFILE|REGION|DEFAULT_REGION|CA_BUNDLE)"
     r"|MODULE\w+|LOADEDMODULES|_LMFILES_|LMOD_\w+|BASH_ENV|BASH_FUNC_(module|ml|_module_raw)(%%|\(\))|SLURM_CONF"
 )
 SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|JWT", re.IGNORECASE)
@@ -54,7 +57,8 @@ def environment(of: Mapping[str, str]) -> dict[str, str]:
 
     `TMPDIR` and `XDG_RUNTIME_DIR` belong to this machine, and `CUDA_VISIBLE_DEVICES` to the allocation: left out.
     """
-    return {name: value for name, value in of.items() if KEPT.fullmatch(name) and not SECRET.search(name)}
+    kept = {name: value for name, value in of.items() if KEPT.fullmatch(name) and not SECRET.search(name)}
+    return {name: value for name, value in kept.items() if not USER_IN_ADDRESS.search(value)}
 
 
 def check_folder(folder: Path) -> None:

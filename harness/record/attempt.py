@@ -90,7 +90,11 @@ class Attempt:
         write_json(self.path / "progress.json", said)
 
     def commit(self) -> bool:
-        """Make the stage the result; return False where a newer attempt or another commit was first."""
+        """Make the stage the result; return False where a newer attempt or another commit was first.
+
+        Raises:
+            OSError: neither was, and the disk or its server would not; the stage is there as it was.
+        """
         files = sorted(p for p in self.stage.rglob("*") if p.is_file())
         listed = {str(p.relative_to(self.stage)): {"sha256": sha256(p), "bytes": p.stat().st_size} for p in files}
         write_json(self.stage / "manifest.json", {"job": self.job.name, "attempt": self.number, "files": listed})
@@ -102,6 +106,8 @@ class Attempt:
         try:
             self.stage.rename(self.job / "result")
         except OSError:  # the result exists: another commit was first, or a server repeated a rename that had succeeded
+            if not (self.job / "result").is_dir():  # a full disk, a server that hangs up
+                raise
             return committed_by(self.job) == self.number
         sync(self.job)
         return True
@@ -162,7 +168,7 @@ def alive(attempt: Path) -> bool:
 
 def silent_for(attempt: Path) -> float:
     """Return the seconds since an attempt's last sign of life, by the file server's clock."""
-    last = max(_modified(attempt / "beat"), _modified(attempt / "claim.json"))
+    last = _modified(attempt / "beat") or _modified(attempt / "claim.json")
     try:
         return file_time(attempt) - last
     except OSError:  # a store that one may only read: nothing runs in it, or its hosts' clocks are all there is

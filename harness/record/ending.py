@@ -63,9 +63,13 @@ STATE_AFTER = {
 """State of a job whose last attempt ended so; every other reason leaves it interrupted."""
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a disk says that takes no more."""
+
+
 def of_system(error: Exception) -> Reason:
     """Return the reason that an error of the system stands for; libraries tell the same in texts of their own."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    full = isinstance(error, OSError) and error.errno in FULL
     told = re.search(r"os error (28|122|30)\b|No space left on device|Disk quota exceeded", str(error))
     return Reason.NO_SPACE if full or told else Reason.USER_ERROR
 

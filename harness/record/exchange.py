@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.record.atomic import IntegrityError, sha256
+from harness.record.attempt import COMPLETE
 from harness.record.foreign import MALFORMED, plain
 from harness.record.look import Look
 from harness.record.objects import Objects, Unfit
@@ -85,13 +86,20 @@ class ExchangedJob:
         if self.read("resources.json") != resources:
             self.objects.put(self._at("resources.json"), _bytes(resources))
 
-    def claim(self, about: Mapping[str, Any]) -> int | None:
-        """Claim the next attempt; return None where the job is committed, called off, or somebody else's."""
+    def claim(self, about: Mapping[str, Any], once: str | None = None) -> int | None:
+        """Claim the next attempt; return None where the job is committed, called off, or somebody else's.
+
+        Whoever repeats a claim, because nobody answered, gives the same `once` again: it may have been made.
+        """
         look = self.look()
+        if once is not None and look.newest:
+            newest = self.objects.read(self._at(f"attempts/{look.newest:04d}.json"))
+            if newest is not None and once.encode() in newest:
+                return look.newest
         if look.committed or look.called_off or self.alive(look, look.newest):
             return None
-        number, once = look.newest + 1, os.urandom(16).hex()  # no two claims are the same bytes
-        said = _bytes({**about, "once": once})
+        number = look.newest + 1
+        said = _bytes({**about, "once": once or os.urandom(16).hex()})  # no two claims are the same bytes
         return number if self.objects.create(self._at(f"attempts/{number:04d}.json"), said) else None
 
     def alive(self, look: Look, number: int) -> bool:
@@ -118,11 +126,17 @@ class ExchangedJob:
         self.objects.put(self._at(f"attempts/{number:04d}.log"), content)
 
     def keep(self, number: int, updates: int, folder: Path) -> None:
-        """Put a whole checkpoint there; its marker last."""
-        at = f"checkpoints/{number:04d}/{updates}"
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            if file.name != "COMPLETE":
+        """Put a whole checkpoint there; its marker last.
+
+        Raises:
+            FileNotFoundError: it was removed meanwhile, whole or in part.
+        """
+        at, files = f"checkpoints/{number:04d}/{updates}", _files(folder)
+        for file in files:
+            if file != folder / COMPLETE:
                 self.objects.upload(file, self._at(f"{at}/{file.relative_to(folder)}"))
+        if folder / COMPLETE not in files or _files(folder) != files:
+            raise FileNotFoundError(f"{folder}: removed while it was being put at {self.url}")
         self.objects.put(self._at(f"{at}/COMPLETE"), b"")
 
     def clear(self) -> None:
@@ -264,6 +278,10 @@ def hashes(said: Any) -> Iterator[str]:
     elif isinstance(said, list):
         for value in cast("list[Any]", said):
             yield from hashes(value)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _inside(name: str) -> bool:

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from harness.record.ending import FULL
 from harness.record.objects import Away, Entry, Unfit, plain, unconditional
 from harness.spec.secrets import without_secrets
 
@@ -110,7 +111,10 @@ class StoreObjects:
         return f"{self._root}/{plain(key)}"
 
     def _ask(self, question: Callable[[], Value]) -> Value:
-        """Ask the store; tell silence from refusal, and leave FileNotFoundError and FileExistsError as they are."""
+        """Ask the store; tell silence from refusal, and leave an error of the disk here as it is.
+
+        So are FileNotFoundError and FileExistsError.
+        """
         try:
             return question()
         except FileNotFoundError as error:
@@ -127,6 +131,8 @@ class StoreObjects:
             if type(error).__name__ in NO_CREDENTIALS:
                 rule = "no credentials found. Put them where the store's own tools look for them"
                 raise Unfit(f"exchange {self._url}: {rule}.") from None
+            if isinstance(error, OSError) and error.errno in FULL:  # the disk here; no store says so
+                raise
             if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in FOREIGN:
                 told = without_secrets(" ".join(str(error).split()))[:300]
                 raise Away(f"exchange {self._url}: no answer ({type(error).__name__}: {told})") from None

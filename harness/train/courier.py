@@ -43,6 +43,8 @@ SCRATCH = "HARNESS_SCRATCH"
 """Variable that names the folder for local copies; else the system's folder for temporary files."""
 LOG_END = 2**20
 """Bytes of a log that are shown at the exchange, from its end."""
+MARGIN = 2**16
+"""Bytes before them that are read, too, so that a secret is known though its first half is not shown."""
 TICK = 0.2
 """Seconds between looks at the worker."""
 
@@ -56,20 +58,28 @@ def carry(url: str, worker: Sequence[str], rhythm: Rhythm | None = None) -> int:
     try:
         exchange, name = named(url)
         job = ExchangedJob(objects_at(exchange), name, rhythm.silence)
-        number = patiently(lambda: job.claim({**_host(), **claimed_by()}), replace(rhythm, patience=rhythm.start))
+        folder = Path(tempfile.mkdtemp(prefix="harness-", dir=os.environ.get(SCRATCH)))
+    except (Unfit, OSError) as error:
+        return _not_begun(error)
+    try:
+        about, once = {**_host(), **claimed_by()}, os.urandom(16).hex()
+        number = patiently(lambda: job.claim(about, once), replace(rhythm, patience=rhythm.start))
     except (Away, Unfit, IntegrityError) as error:
-        say(f"{error} Nothing was begun.")
-        return FAILED
+        folder.rmdir()
+        return _not_begun(error)
     if number is None:
+        folder.rmdir()
         return LOST_CLAIM
-    folder = Path(tempfile.mkdtemp(prefix="harness-", dir=os.environ.get(SCRATCH)))
     courier = Courier(job, number, folder / name, worker, rhythm)
     try:
         status = courier.run()
     except (Away, Unfit) as error:
-        say(f"{error}. Not delivered; what there is lies in {folder}")
+        say(f"{str(error).rstrip('.')}. Not delivered; what there is lies in {folder}")
         return FAILED
-    shutil.rmtree(folder, ignore_errors=True)
+    if courier.undelivered:
+        say(f"{job.url}: not delivered; its result lies in {courier.undelivered}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
     return status
 
 
@@ -92,6 +102,8 @@ class Courier:
         self._logged = -1
         self._process: subprocess.Popen[bytes] | None = None
         self._told: list[int] = []
+        self.undelivered: Path | None = None
+        """A whole result of which the exchange has not said that it has it, or wants none."""
 
     def run(self) -> int:
         """Fetch, execute, deliver; return the exit status."""
@@ -104,7 +116,7 @@ class Courier:
         except (ValueError, FileNotFoundError) as error:  # what was fetched, not what was made
             self._leave(Exit(Reason.USER_ERROR, without_secrets(str(error))))
             return FAILED
-        except OSError as error:  # such as a full disk, which another machine may not have
+        except OSError as error:  # of the disk here, such as a full one, which another machine may not have
             self._leave(Exit(Reason.KILLED, f"{self._local.path.parent.parent}: {error}"))
             return FAILED
         finally:
@@ -125,7 +137,7 @@ class Courier:
         while self._process.poll() is None:
             time.sleep(TICK)
             if time.monotonic() - looked >= self._rhythm.beat:
-                with suppress(Away, Unfit, FileNotFoundError):  # next time; a trainer keeps only its newest ones
+                with suppress(Away, Unfit, OSError):  # next time; a trainer keeps only its newest ones
                     self._keep_checkpoints()
                 looked = time.monotonic()
         return self._process.returncode
@@ -178,16 +190,17 @@ class Courier:
 
     def _deliver(self, status: int) -> int:
         """Deliver what there is, then say how the attempt ended."""
+        self.undelivered = self._local.result if self._local.result.is_dir() else None
         if self._local.manifest() is not None:
             delivered = patiently(lambda: self._job.deliver(self._number, self._local.result), self._rhythm, FINISHED)
             end = Exit(Reason.OK, "") if delivered else Exit(Reason.LOST_CLAIM, "another was first")
-            status = OK if delivered else LOST_CLAIM
+            status, self.undelivered = OK if delivered else LOST_CLAIM, None
             if delivered:
                 with suppress(Away, Unfit):
                     self._job.clear()
         else:
-            with suppress(FileNotFoundError):
-                patiently(self._keep_checkpoints, self._rhythm)
+            with suppress(OSError):  # one that cannot be read is none
+                patiently(self._keep_checkpoints, self._rhythm, FINISHED)
             end = self._ending(status)
         self._leave(end)
         return status
@@ -225,7 +238,7 @@ class Courier:
             try:
                 self._touch()
                 silent = False
-            except (Away, Unfit, IntegrityError) as error:
+            except (Away, Unfit, IntegrityError, OSError) as error:
                 if not silent:
                     say(f"{error}; waiting")
                 silent = True
@@ -247,10 +260,7 @@ class Courier:
         log = self._attempt / "log.txt"
         size = log.stat().st_size if log.is_file() else 0
         if size not in (0, self._logged):
-            with log.open("rb") as file:
-                file.seek(max(0, size - LOG_END))
-                said = file.read().decode("utf-8", "replace")
-            self._job.log(self._number, without_secrets(said).encode())
+            self._job.log(self._number, _end(log, size))
             self._logged = size
 
     def _pass_on(self, signum: int, _: object) -> None:
@@ -258,6 +268,21 @@ class Courier:
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signum)
+
+
+def _not_begun(error: Exception) -> int:
+    say(f"{str(error).rstrip('.')}. Nothing was begun.")
+    return FAILED
+
+
+def _end(log: Path, size: int) -> bytes:
+    """Return the last whole lines of a log of a size, without secrets."""
+    start = max(0, size - LOG_END - MARGIN)
+    with log.open("rb") as file:
+        file.seek(start)
+        clean = without_secrets(file.read().decode("utf-8", "replace")).encode()
+    shown = clean[-LOG_END:]
+    return shown[shown.find(b"\n") + 1 :] if start or len(shown) < len(clean) else shown
 
 
 def _host() -> dict[str, Any]:

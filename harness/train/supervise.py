@@ -27,6 +27,7 @@ from harness.record.ending import Exit, Reason, of_system
 from harness.record.job import Attempt, JobDirectory
 from harness.record.process import adopt_orphans, family, memory, oom_kills
 from harness.spec.resources import Resources
+from harness.spec.secrets import without_secrets
 from harness.train.claimed import claimed_by
 
 BEAT = 1.0
@@ -207,14 +208,17 @@ class Supervision:
         return self._wish(time.monotonic() - self._began)
 
     def _over(self, end: Exit) -> int:
-        """Say how the attempt ended, and clear away what nobody needs any more."""
+        """Say how the attempt ended, and clear away what nobody needs any more.
+
+        A whole stage that could not be committed is kept, with its manifest, until another attempt has committed.
+        """
         (self.attempt.path / "reserve").unlink(missing_ok=True)
         if end.reason is Reason.OK:
             for stage in self.job.path.glob(".stage-*"):  # only now, when no late rename of theirs can win any more
                 shutil.rmtree(stage, ignore_errors=True)
             for attempt in self.job.attempts():
                 shutil.rmtree(attempt / "trainer", ignore_errors=True)
-        else:
+        elif end.reason is Reason.LOST_CLAIM or not (self.attempt.stage / "manifest.json").is_file():
             shutil.rmtree(self.attempt.stage, ignore_errors=True)
         if self._resources.resume == "never" or self.job.manifest() is not None:
             shutil.rmtree(self.attempt.scratch, ignore_errors=True)
@@ -226,7 +230,8 @@ class Supervision:
         try:
             self.attempt.exit(end.reason, end.message, newest[0] if newest else None)
         except OSError as error:
-            print(f"{self.attempt.path}: {end.reason}: {end.message} (not written: {error})", file=sys.stderr)
+            said = f"{self.attempt.path}: {end.reason}: {end.message} (not written: {error})"
+            print(without_secrets(said), file=sys.stderr)
         statuses = {Reason.OK: OK, Reason.LOST_CLAIM: LOST_CLAIM}
         stopped = end.reason in (Reason.PREEMPTED, Reason.TIMEOUT, Reason.CANCELLED, Reason.KILLED)
         return statuses.get(end.reason, STOPPED if stopped else FAILED)

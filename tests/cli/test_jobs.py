@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.cli.logs import Reading
 from harness.execute import Standing, Unreachable
 from harness.plan import PlannedRun
 from harness.record.ending import Reason
@@ -125,6 +126,38 @@ def test_following_goes_on_into_later_attempts_until_the_run_is_over(made: "Made
     second.exit(Reason.USER_ERROR, "ValueError: no")
     out, err = following.communicate(timeout=60)
     assert (out, err) == ("", f"{runs[0].id} is failed: user_error: ValueError: no\n")
+
+
+LINES = [f"update {number}, reward {number % 3}\n".encode() for number in range(5000)]
+
+
+@pytest.mark.parametrize("window", [20_000, 5_000, 2_000])
+def test_following_goes_on_where_a_log_only_keeps_its_end(window: int, tmp_path: Path) -> None:
+    log, shown = tmp_path / "log.txt", b""
+    reading = Reading(log)
+    for number in range(0, len(LINES) + 1, 50):
+        end = b"".join(LINES[:number])[-window:]
+        log.write_bytes(end[end.find(b"\n") + 1 :] if len(end) == window else end)
+        shown += reading.more(whole=False) + reading.more(whole=False)
+    assert shown == b"".join(LINES)
+    log.write_bytes(b"".join(LINES[-2:]) + b"after much that nobody saw\n")
+    assert reading.more(whole=False) == b"after much that nobody saw\n"
+    log.write_bytes(b"another log\n")
+    assert reading.more(whole=False) == b"another log\n"
+
+
+@pytest.mark.parametrize("more", [0, 300])
+def test_following_goes_on_where_secrets_were_taken_out_of_a_log(
+    more: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "opensesame-123456")
+    log, said = tmp_path / "log.txt", b"the key is opensesame-123456\n" + b"".join(LINES[:more])
+    log.write_bytes(said)
+    reading, clean = Reading(log), said.replace(b"opensesame-123456", b"[SOME_API_KEY]")
+    assert reading.more(whole=False) == clean
+    log.write_bytes(clean + b"the end")
+    assert reading.more(whole=False) == b""
+    assert reading.more(whole=True) == b"the end"
 
 
 def test_calling_off_stops_what_runs_and_what_waits_and_nothing_else(

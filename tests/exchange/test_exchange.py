@@ -1,6 +1,7 @@
 """The contract of a job at an exchange: claims, silence, commits, and what is never taken for a result."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from harness.record.atomic import IntegrityError, sha256, write_json
 from harness.record.exchange import ExchangedJob, hashes, named
 from harness.record.look import Look
 from harness.record.object_folder import FolderObjects
-from harness.record.objects import Entry, Objects, Unfit
+from harness.record.objects import Away, Entry, Objects, Unfit
+from harness.train.patience import Rhythm, patiently
 
 RACERS = 8
 SPEC = {"id": "some-run", "identity": {"seed": 1}}
@@ -60,6 +62,28 @@ def test_eight_race_for_a_claim_and_one_wins(job: ExchangedJob) -> None:
     assert job.claim({}) is None  # it is alive
 
 
+class Losing(FolderObjects):
+    """A folder whose server loses its answer to the first create that succeeds."""
+
+    lost = False
+
+    def create(self, key: str, content: bytes) -> bool:
+        created = super().create(key, content)
+        if created and not self.lost:
+            self.lost = True
+            raise Away("no answer")
+        return created
+
+
+def test_who_repeats_a_claim_whose_answer_was_lost_has_it(tmp_path: Path) -> None:
+    job = ExchangedJob(Losing(tmp_path), "runs/some-run")
+    assert patiently(lambda: job.claim({}, "mine"), Rhythm(again=0.01)) == 1
+    assert job.claim({}, "theirs") is None
+    job.exit(1, {"reason": "killed", "message": ""})
+    assert job.claim({}, "theirs") == 2
+    assert job.claim({}, "mine") is None
+
+
 class Unseeing(ExchangedJob):
     """A worker that has not seen any newer attempt than its own."""
 
@@ -86,8 +110,8 @@ def test_eight_race_for_a_commit_and_one_wins(job: ExchangedJob, tmp_path: Path)
     assert job.claim({}) is None  # it is committed
 
 
-def made(folder: Path) -> Path:
-    folder.mkdir()
+def made(folder: Path, exist_ok: bool = False) -> Path:
+    folder.mkdir(exist_ok=exist_ok)
     return folder
 
 
@@ -186,6 +210,32 @@ def test_checkpoints_without_their_marker_are_none(job: ExchangedJob, tmp_path: 
     assert look.checkpoint() == (5, "checkpoints/0001/5")
     job.fetch_checkpoint(look, "checkpoints/0001/5", tmp_path / "fetched")
     assert sorted(path.name for path in (tmp_path / "fetched").iterdir()) == ["COMPLETE", "state.json"]
+
+
+@pytest.mark.parametrize("when", ["before", "in between", "in part"])
+def test_a_checkpoint_that_its_trainer_removes_meanwhile_gets_no_marker(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, exchange = tmp_path / "checkpoint-5", tmp_path / "exchange"
+    job = ExchangedJob(FolderObjects(made(exchange)), "runs/some-run")
+    for name in ("COMPLETE", "a.json", "b.json"):
+        made(checkpoint, exist_ok=True).joinpath(name).touch()
+
+    def uploading(objects: FolderObjects, file: Path, key: str) -> None:
+        upload(objects, file, key)
+        if file.name == "b.json":
+            shutil.rmtree(checkpoint)
+
+    upload = FolderObjects.upload
+    if when == "before":
+        shutil.rmtree(checkpoint)
+    elif when == "in part":
+        (checkpoint / "COMPLETE").unlink()
+    else:
+        monkeypatch.setattr(FolderObjects, "upload", uploading)
+    with pytest.raises(FileNotFoundError, match="checkpoint-5: removed while it was being put"):
+        job.keep(1, 5, checkpoint)
+    assert job.look().checkpoint() is None
 
 
 @pytest.mark.parametrize("name", ["runs/../x", "runs/a..b", "other/x", "runs/", "runs/a/b", "runs/.x", "runs/a b", "x"])

@@ -185,6 +185,33 @@ def test_one_that_failed_otherwise_is_gone_and_its_reason_kept(head: Head, tmp_p
 
 
 @needs_ray
+def test_what_ray_says_of_a_failure_is_kept_without_secrets(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "opensesame-123456")
+    engine = executor(head, tmp_path)
+    [handle] = engine.submit(jobs(tmp_path, 1))
+    head.ended(handle, "JOB_ENTRYPOINT_COMMAND_ERROR")
+    head.jobs[handle]["message"] = "its last lines: no such key: opensesame-123456"
+    engine.poll([handle])
+    said = engine.log.read_text()
+    assert "no such key: [SOME_API_KEY]" in said
+    assert "opensesame" not in said
+
+
+@needs_ray
+def test_workers_get_the_folder_for_local_copies_and_no_address_of_a_store(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_SCRATCH", "/local")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:hunter2@minio:9000")
+    executor(head, tmp_path).submit(jobs(tmp_path, 1))
+    (asked,) = head.jobs.values()
+    assert asked["runtime_env"]["env_vars"].get("HARNESS_SCRATCH") == "/local"
+    assert "minio" not in json.dumps(asked)
+
+
+@needs_ray
 def test_one_that_no_node_can_hold_is_let_go_once_ray_gives_up(head: Head, tmp_path: Path) -> None:
     engine = executor(head, tmp_path, gpus=8)
     [handle] = engine.submit(jobs(tmp_path, 1))

@@ -1,5 +1,6 @@
 """The contract of a job's directory, with real processes that race, die and come back."""
 
+import errno
 import hashlib
 import json
 import os
@@ -230,6 +231,22 @@ def test_a_crash_just_before_the_rename_leaves_no_result(job: JobDirectory, star
     worker.wait()
     assert (job.path / ".stage-0001" / "manifest.json").is_file()
     assert job.state() is State.INTERRUPTED
+
+
+def test_a_commit_that_the_disk_refuses_is_not_lost_to_another(
+    job: JobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(job)
+    (attempt.stage / "result.json").write_text("{}")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(OSError, match="quota exceeded"):
+            attempt.commit()
+    assert attempt.commit()
 
 
 def test_the_manifest_holds_the_checksum_of_every_other_file(job: JobDirectory) -> None:

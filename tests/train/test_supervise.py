@@ -1,5 +1,6 @@
 """Every way in which an attempt ends, with real supervisors and small trainers: reason, state, what is left."""
 
+import errno
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import pytest
 
 from harness.record.attempt import STALE, alive
 from harness.record.ending import Exit, Reason
-from harness.record.job import JobDirectory, State
+from harness.record.job import Attempt, JobDirectory, State
 from harness.spec.resources import Resources
 from harness.train.side_by_side import side_by_side
 from harness.train.start import fresh
@@ -630,6 +631,54 @@ def test_a_result_that_cannot_be_committed_for_want_of_room_is_told(small: Path)
     is_clean(job)
     assert job.manifest() is None
     assert bench.run("done()", job) == OK
+
+
+def test_a_whole_stage_that_could_not_become_the_result_is_kept_until_there_is_one(bench: Bench) -> None:
+    job = bench.job()
+
+    def refuse() -> None:
+        def full(self: Path, _: Path) -> None:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(self))
+
+        pytest.MonkeyPatch().setattr(Path, "rename", full)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JobDirectory, "claim", claim_then(refuse))
+        assert bench.run("done()", job) == FAILED
+    assert ended(job) == Exit(
+        Reason.NO_SPACE, f"OSError: [Errno {errno.EDQUOT}] Disk quota exceeded: '{job.path}/.stage-0001'"
+    )
+    assert {path.name for path in (job.path / ".stage-0001").iterdir()} == {"manifest.json", "result.json"}
+    assert bench.run("done()", job) == OK
+    assert {path.name for path in job.path.iterdir()} == {"spec.json", "attempts", "result"}
+
+
+def claim_then(act: Callable[[], None]) -> Callable[[JobDirectory, dict[str, Any]], Attempt | None]:
+    """Return a way to claim a job that does something afterwards."""
+    claim = JobDirectory.claim
+
+    def claiming(job: JobDirectory, about: dict[str, Any]) -> Attempt | None:
+        attempt = claim(job, about)
+        act()
+        return attempt
+
+    return claiming
+
+
+def test_last_words_that_cannot_be_written_are_printed_without_secrets(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "opensesame-123456")
+    job = bench.job()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Attempt, "exit", full)
+    assert bench.run("raise ValueError('no such key: opensesame-123456')", job) == FAILED
+    said = capfd.readouterr().err
+    assert "ValueError: no such key: [SOME_API_KEY] (not written: [Errno 28]" in said
+    assert "opensesame" not in said
 
 
 def test_on_a_disk_that_somebody_else_filled_the_reason_is_told(small: Path) -> None:

@@ -116,16 +116,23 @@ def test_what_goes_along_is_named_and_is_no_secret() -> None:
         "SLURM_CONF": "/etc/slurm/slurm.conf",
         "NCCL_DEBUG": "INFO",
         "WANDB_PROJECT": "ranks",
+        "HARNESS_SCRATCH": "/local",
+        "AWS_ENDPOINT_URL": "http://minio:9000",
+        "AWS_ENDPOINT_URL_S3": "http://minio:9000",
+        "AWS_PROFILE": "lab",
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_CA_BUNDLE": "/etc/ca.pem",
     }
     stays = {
-        **dict.fromkeys(
-            ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "VLLM_API_KEY"), "secret"
-        ),
+        **dict.fromkeys(("HF_TOKEN", "WANDB_API_KEY", "VLLM_API_KEY"), "secret"),
+        **dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "FSSPEC_S3_KEY"), "secret"),
         **dict.fromkeys(("SBATCH_PARTITION", "SLURM_JOB_ID", "SLURM_JWT", "SQUEUE_FORMAT", "SCANCEL_STATE"), "other"),
         **dict.fromkeys(("CUDA_VISIBLE_DEVICES", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "https_proxy"), "other"),
         **dict.fromkeys(("BASH_FUNC_other%%", "DATABASE_URL", "PATHS", "OLDPATH", "MASTER_PORT"), "other"),
     }
     assert batch.environment({**goes, **stays}) == goes
+    assert batch.environment({"AWS_ENDPOINT_URL": "http://me:hunter2@minio:9000", "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
 def test_paths_that_slurm_would_misread_are_refused() -> None:
