@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.campaign.machine import driver_gpus
+from harness.campaign.reachable import unfit_folder
 from harness.execute import Executor, LocalExecutor, Refused, Unreachable
 from harness.execute.local import forks, local_slots
 from harness.execute.worker import server, worker
@@ -34,8 +35,10 @@ def executor(engine: Engine, store: Store, shelf: Shelf, resources: Resources, a
             inner: Executor = _local(store.root / "executor.log", resources, at_once, shelf)
         else:
             inner = made[engine](store.engines, resources, shelf)
-    except (Refused, Unreachable) as error:
+    except Refused as error:
         raise Unable(str(error)) from None
+    except Unreachable as error:
+        raise Unable(f"{str(error).rstrip('.')}. `harness doctor` says which engines answer.") from None
     url = shelf.settings.get("exchange")
     return _exchanged(inner, url, store) if url else inner
 
@@ -46,9 +49,9 @@ def _exchanged(inner: Executor, url: str, store: Store) -> Executor:
     from harness.record.object_url import objects_at
     from harness.record.objects import Unfit
 
-    if url.startswith("file://") and not Path(url.removeprefix("file://")).is_dir():
+    if (rule := unfit_folder(url, store.root)) is not None:
         inner.close()
-        raise Unable(f"exchange {url}: no such folder. Make it, or mend the setting.")
+        raise Unable(f"exchange {url}: {rule}")
     try:
         return ExchangedExecutor(inner, objects_at(url), store.root)
     except Unfit as error:

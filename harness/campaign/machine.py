@@ -84,7 +84,7 @@ def checks(store: Path, machine: Machine, shelf: Shelf) -> Iterator[Check]:
     free = shutil.disk_usage(existing(store)).free / GIB
     yield Check("space", free > 1, f"{free:.1f} GiB free at the store, {machine.free_gib:.1f} GiB at the Hub's cache")
     yield from engine_checks(shelf.slurm, shelf.ray, shelf.settings.get("executor"))
-    yield from exchange_check(shelf.settings.get("exchange"))
+    yield from exchange_check(shelf.settings.get("exchange"), store)
     yield Check("hub", None, f"{without_secrets(_endpoint())} {'answers' if machine.hub else 'does not answer'}")
     yield _tokens()
     there = (f"{name} {_version(name) or 'not installed'}" for name in OPTIONAL)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -31,9 +32,24 @@ def engine_checks(slurm: SlurmSettings, ray: RaySettings, chosen: str | None) ->
     yield _ray(ray, chosen == "ray")
 
 
-def exchange_check(url: str | None) -> Iterator[Check]:
+def unfit_folder(url: str, store: Path) -> str | None:
+    """Return why a folder that a URL names cannot be an exchange, with the remedy; None where it may, or is none."""
+    if not url.startswith("file://"):
+        return None
+    folder = Path(url.removeprefix("file://"))
+    if not folder.is_dir():
+        return f"{'is no folder' if folder.exists() else 'no such folder'}. Make it, or mend the setting."
+    if folder.resolve().is_relative_to(store.resolve()):
+        return "lies in the store, whose records an exchange would mix with its own. Name a folder elsewhere."
+    return None
+
+
+def exchange_check(url: str | None, store: Path) -> Iterator[Check]:
     """Yield what comes of creating an object at the project's exchange, if it has one, twice; it is removed again."""
     if url is None:
+        return
+    if (rule := unfit_folder(url, store)) is not None:
+        yield Check("exchange", False, f"{url}: {rule}")
         return
     from harness.record.object_url import check, objects_at  # fsspec, 0.2 s, which few projects need
     from harness.record.objects import Away, Unfit

@@ -42,7 +42,7 @@ def adopt(session: Session, target: str, name: str | None, against: str | None) 
     rows, why = shard_rows(session, theirs.folder, said.facts["updates"], against)
     updates = sum(row["target"] == "update" for row in rows)
     said.facts["spectra"] = {"matrices": updates, "unknown": why, "against": against}
-    said.facts["unknown"] += ["spectra"] if why else []
+    said.facts["unknown"] = list(dict.fromkeys([*said.facts["unknown"], *(["spectra"] if why else [])]))
     run = adopt_run(session.store, called, source, theirs, said, rows)
     from harness.store import refresh  # duckdb, 0.2 s
 
@@ -111,4 +111,6 @@ def _lines(run: AdoptedRun, facts: dict[str, Any], new: bool) -> Iterator[str]:
     yield f"  unknown   {', '.join(facts['unknown'])}"
     if facts["unread"]:
         yield f"  unopened  {', '.join(facts['unread'])}: pickles can run code"
+    if not new:
+        yield f"To adopt it anew, with files mended or --against another base, remove {run.path} and repeat."
     yield f"It is in no verdict. next: harness runs compare {run.id} RUN"

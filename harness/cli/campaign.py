@@ -91,7 +91,7 @@ def execute(
         try:
             return bench.execute(runs, lambda: executor(session, bench, engine, workers), watch, note)
         except KeyboardInterrupt:
-            if engine != "local" and not ended(file):
+            if engine != "local" and not ended(file) and any(job.handle() for job in bench.unfinished(runs)):
                 session.note(f"what {engine} has goes on; `harness cancel --all` stops it")
             raise
 

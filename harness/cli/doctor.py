@@ -13,6 +13,8 @@ from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
 
 MACHINE = 4
+NEEDED = ("store", "exchange", "slurm", "ray")
+"""Without these no run is executed; an engine is told to be lacking only where it is the project's."""
 
 
 @click.command()
@@ -42,7 +44,8 @@ def command(session: Session, protocol: str | None, device: bool) -> int:
     seen = list(checks(session.store.root, machine, session.shelf))
     said = {name: {"able": one.able, "missing": one.missing, "notes": one.notes} for name, one in found.items()}
     session.emit({"checks": [asdict(check) for check in seen], "protocols": said}, _text(seen, found))
-    return MACHINE if protocol and not found[protocol].able else 0
+    lacking = any(check.ok is False for check in seen if check.name in NEEDED)
+    return MACHINE if protocol and (lacking or not found[protocol].able) else 0
 
 
 def _text(seen: list[Check], found: dict[str, Ability]) -> str:

@@ -31,7 +31,7 @@ N = TypeVar("N", bound=_Named)
 
 def job_named(known: Sequence[N], named: str) -> N:
     """Return the one job whose id is `named`, or begins or ends so; raise ClickException where it is not just one."""
-    like = [job for job in known if job.id.startswith(named) or job.id.endswith(named)]
+    like = [job for job in known if named and (job.id.startswith(named) or job.id.endswith(named))]
     exact = [job for job in like if job.id == named]
     if len(exact or like) != 1:
         told = f"{len(like)} runs have" if like else "no run has"

@@ -44,9 +44,8 @@ def command(session: Session, run: str, follow: bool, attempt: int | None) -> in
         return 0
     attempts = job.attempts()
     if attempt is not None and not 1 <= attempt <= len(attempts):
-        raise click.ClickException(
-            f"{job.id} has {len(attempts)} attempts, none of number {attempt}. Name one of them."
-        )
+        has = "1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts"
+        raise click.ClickException(f"{job.id} has {has}, none of number {attempt}. Name one of them.")
     if not attempts:
         raise click.ClickException(f"{job.id}: {_not_begun(session, job)}")
     shown = attempts[(attempt or len(attempts)) - 1]

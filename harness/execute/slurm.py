@@ -177,7 +177,7 @@ class SlurmExecutor:
             try:
                 return answers.standings(ended.stdout)
             except ValueError as error:
-                raise Unreachable(f"squeue: {error}") from None
+                raise Unreachable(f"slurm: squeue: {error}") from None
         if not answers.unknown(ended.stderr):
             raise Unreachable(_words(ended))
         if len(arrays) == 1:
@@ -223,16 +223,16 @@ class SlurmExecutor:
                 timeout=self._patience,
             )
         except FileNotFoundError:
-            raise Unreachable(f"{command} is not on PATH. Start the command where SLURM's own are.") from None
+            raise Unreachable(f"slurm: {command} is not on PATH. Start the command where SLURM's own are.") from None
         except subprocess.TimeoutExpired:
-            raise Unreachable(f"{command}: {answers.NO_ANSWER} within {self._patience:g} s") from None
+            raise Unreachable(f"slurm: {command}: {answers.NO_ANSWER} within {self._patience:g} s") from None
 
 
 def _words(ended: "subprocess.CompletedProcess[str]") -> str:
     """Return which command complained, and of what, in one line."""
     command = ended.args[0]
     lines = [line.strip().removeprefix(f"{command}: ") for line in ended.stderr.splitlines() if line.strip()]
-    return f"{command}: {'; '.join(lines)[:600] or f'exit status {ended.returncode}, and not a word'}"
+    return f"slurm: {command}: {'; '.join(lines)[:600] or f'exit status {ended.returncode}, and not a word'}"
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -46,10 +46,13 @@ def reading(what: Path, *also: type[Exception]) -> Generator[None]:
 
 
 def own_folder(job: Path) -> None:
-    """Raise IntegrityError where a job's folder, or a folder in it that is read and written, is a link."""
+    """Raise IntegrityError where a job's folder, or a folder in it that is read and written, is a link or a file."""
     for folder in (job, job / "result", job / "attempts"):
         if folder.is_symlink():
             raise IntegrityError(f"{folder}: leads out of the store. Put a copy of the folder in the link's place.")
+    for folder in (job / "result", job / "attempts"):
+        if folder.exists() and not folder.is_dir():
+            raise IntegrityError(f"{folder}: is no folder. Restore it, or move {job} out of the store.")
 
 
 def spec_of(job: Path) -> dict[str, Any] | None:

@@ -25,6 +25,8 @@ MODEL, INDEX, SHAPE = "model.safetensors", "model.safetensors.index.json", "conf
 STATE, CARD = "trainer_state.json", "README.md"
 METRICS = ("all_results.json", "eval_results.json", "train_results.json", "metrics.json")
 """What `save_metrics` writes, and a common name beside."""
+ADAPTER_PICKLE = "adapter_model.bin"
+"""What earlier releases of PEFT wrote."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 SMALL, LARGE = 2**22, 2**28
 """Bytes of a configuration, and of a log of a million updates; no real one comes near."""
@@ -63,6 +65,8 @@ def output(folder: Path, root: Path | None = None) -> Output:
     weights = (chosen / WEIGHTS,) if config is not None else _model_files(chosen, inside)
     for file in weights:
         if not inside.there(file):
+            if (chosen / ADAPTER_PICKLE).exists():
+                raise DeclarationError([f"{chosen / ADAPTER_PICKLE}: {PICKLED}"])
             raise DeclarationError([f"{file}: no such file. Put it there, or name a folder that has it."])
         _check_header(file)
     names = (CONFIG,) if config is not None else (SHAPE, INDEX)

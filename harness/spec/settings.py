@@ -1,10 +1,11 @@
 """The `[tool.harness]` table of a pyproject.toml: what a project settles for its commands, and for its engines.
 
 A project may come from a stranger, so the table is data of known keys and bounded forms; nothing in it is run. Somebody
-else's file on the way up, broken or without the table, is passed by.
+else's file on the way up, without the table, is passed by, broken or not.
 """
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ _WORD = (
     "letters, digits and _.,:@+=/&|*[]-, with no dash in front, at most 201 characters."
 )
 _ADDRESS = "is no address of a dashboard. Write http://HOST:PORT, without a user, a password or a query."
+_OURS = re.compile(r"^\s*\[tool\.harness\b", re.MULTILINE)
+_WHERE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,19 @@ def settings_in(file: Path) -> Settings | None:
     """Return what a pyproject.toml settles, or None where it has no [tool.harness] table or cannot be read.
 
     Raises:
-        DeclarationError: the table is there, and is not what it may be.
+        DeclarationError: the table is there, and is not what it may be, or the file that has it is no TOML.
     """
+    text = ""
     try:
         with file.open("rb") as opened:
-            tools = tomllib.loads(opened.read(BYTES).decode()).get("tool", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
-        return None  # somebody else's broken file on the way up is not ours to judge
+            text = opened.read(BYTES).decode()
+        tools = tomllib.loads(text).get("tool", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        if not _OURS.search(text):
+            return None  # somebody else's broken file on the way up is not ours to judge
+        found = _WHERE.search(str(error))
+        rule = f"no TOML: {str(error).partition(' (at ')[0] or 'too deep'}"
+        raise DeclarationError([f"{file}:{found[1] if found else 1} {rule}. Texts stand in quotes."]) from None
     if not isinstance(tools, dict) or "harness" not in tools:
         return None
     table = cast("dict[str, Any]", tools)["harness"]

@@ -139,6 +139,9 @@ class Factors:
 
     def _start(self, weight: torch.Tensor, rank: int, multiplier: float) -> tuple[torch.Tensor, torch.Tensor, float]:
         """Return the factors at the start, and the base's norm times the condition of their product."""
+        if rank > min(weight.shape):
+            rule = f"rank {rank} is more than {self.module}.weight {tuple(weight.shape)} has to start from"
+            raise self._error(rule, "Name the base that it was trained on")
         if self.config.start == "pissa":
             u, sigma, vh = torch.linalg.svd(weight, full_matrices=False)
             root = (sigma[:rank] / multiplier).sqrt()

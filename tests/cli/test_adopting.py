@@ -111,6 +111,9 @@ def test_an_adopted_run_is_measured_and_compared_by_name(harness: Call, made: "M
         assert said.code == 0 and "problems  not paired" in said.out
         assert harness("runs", "compare", *pair, "--json").code == 0
     assert "learning_rate" in harness("runs", "compare", own, "theirs").out
+    again = harness("runs", "import", str(trl_output / "sft")).out
+    kept = made.store.adopted_runs / "sft"
+    assert f"To adopt it anew, with files mended or --against another base, remove {kept} and repeat." in again
     assert harness("runs", "compare", own, own, "--json").json["fields"] == []
     assert harness("runs", "compare", own, "nowhere").code == 2
     assert "no run has this name: sft" in harness("runs", "exclude", "sft", "--reason", "it is not ours").err
@@ -124,12 +127,15 @@ def test_mistakes_are_one_line_and_adopt_nothing(harness: Call, made: "Made", tr
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "adapter_model.bin").write_bytes(b"\x80\x04.")
+    of_peft = shutil.copytree(pickled, tmp_path / "of-peft")
+    (of_peft / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8, "lora_alpha": 16}')
     (tmp_path / "empty").mkdir()
     cut = shutil.copytree(sft, tmp_path / "cut")
     os.truncate(cut / "adapter_model.safetensors", 4000)
     mistakes = {
         "'../x' is no name": [str(sft), "--as", "../x"],
-        "adapter_model.bin: a pickle": [str(pickled)],
+        "/pickled/adapter_model.bin: a pickle": [str(pickled)],
+        "/of-peft/adapter_model.bin: a pickle": [str(of_peft)],
         "neither adapter_model.safetensors nor": [str(tmp_path / "empty")],
         "truncated, or no safetensors file": [str(cut)],
         "no such folder. Name one that exists.": ["./nowhere"],

@@ -97,11 +97,19 @@ def test_an_exchange_is_tried_and_left_as_it_was(harness: Call, made: "Made", tm
     settings = made.root / "pyproject.toml"
     settings.write_text(f'{settings.read_text()}exchange = "file://{folder}"\n')
     absent = by_name(harness("doctor", "--json"))["exchange"]
-    assert absent["ok"] is False and absent["said"].endswith(f"{folder}: no such folder now")
+    assert absent["ok"] is False and absent["said"] == f"file://{folder}: no such folder. Make it, or mend the setting."
     folder.mkdir()
     found = by_name(harness("doctor", "--json"))["exchange"]
     assert found == {"name": "exchange", "ok": True, "said": f"file://{folder} creates on condition"}
     assert not list(folder.iterdir())
+    assert harness("doctor", "--protocol", "bench").code == 0
+    made.store.root.mkdir()
+    for inside, told in ((folder / "gone", "no such folder"), (made.store.root, "lies in the store, whose records")):
+        made.declare("pyproject.toml", settings.read_text().replace(f"{folder}", f"{inside}"))
+        refused = harness("doctor", "--protocol", "bench")
+        assert refused.code == 4 and f"file://{inside}: {told}" in refused.out
+        assert f"exchange file://{inside}: {told}" in harness("run", "live").err
+        made.declare("pyproject.toml", settings.read_text().replace(f"{inside}", f"{folder}"))
     settings.write_text(settings.read_text().replace("file://", "s3://user:hunter2@"))
     refused = harness("doctor", "--json")
     assert by_name(refused)["exchange"]["ok"] is False

@@ -178,6 +178,21 @@ def test_a_folder_that_is_a_link_is_not_followed(
     assert said.err.splitlines()[-1].startswith(f"{made.store.runs / run / part}: leads out of the store. Put a copy")
 
 
+@pytest.mark.parametrize("part", ["result", "attempts"])
+@pytest.mark.parametrize("command", [["runs", "show", "RUN"], ["db", "rebuild"], ["test", "live", "--no-run"]])
+def test_a_file_in_the_place_of_a_folder_is_told(
+    made: "Made", capsys: pytest.CaptureFixture[str], part: str, command: list[str]
+) -> None:
+    run, _ = two_runs(made)
+    folder = made.store.runs / run / part
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    code = status(["-C", str(made.root), *(run if word == "RUN" else word for word in command)])
+    said = capsys.readouterr()
+    assert code == 3
+    assert said.err.splitlines()[-1].startswith(f"{folder}: is no folder. Restore it, or move {folder.parent} out")
+
+
 def test_a_file_of_a_result_that_is_a_link_to_another_is_not_read(made: "Made", tmp_path: Path) -> None:
     """One to the bytes that were committed may be: so are the weights of a base on another disk."""
     run, _ = two_runs(made)

@@ -79,6 +79,15 @@ def test_a_mistaken_setting_is_an_error(root: Path, text: str, told: str) -> Non
     assert caught.value.lines[0].startswith(f"{root}/pyproject.toml:1 {told}")
 
 
+def test_a_file_with_the_table_that_is_no_toml_is_an_error_with_its_line(root: Path) -> None:
+    """To pass it by would act on another project and another store."""
+    (root / "pyproject.toml").write_text('[tool.harness]\nprotocol = "smoke"\nexecutor = slurm\n')
+    with pytest.raises(DeclarationError) as caught:
+        find_shelf(root)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{root}/pyproject.toml:3 no TOML: ") and line.endswith("Texts stand in quotes.")
+
+
 def test_without_a_project_there_is_the_shipped_shelf(tmp_path: Path) -> None:
     shelf = find_shelf(tmp_path)
     assert (shelf.root, shelf.settings, shelf.folders) == (None, {}, (shipped(),))

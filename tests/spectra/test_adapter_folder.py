@@ -142,6 +142,15 @@ def test_what_factors_moved_since_a_start_in_the_base_is_the_update(start: Any, 
         next(updates(tmp_path))
 
 
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_a_rank_that_no_start_in_the_base_has_is_refused(start: Any, base: Path, tmp_path: Path) -> None:
+    saved(peft.LoraConfig(r=128, target_modules=["q_proj"]), tmp_path)
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "init_lora_weights": start}))
+    with pytest.raises(CheckpointError, match=r"rank 128 is more than .*q_proj\.weight \(\d+, \d+\) has to start from"):
+        dict(updates(tmp_path, Checkpoint(base)))
+
+
 def started(start: Any, folder: Path, move: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
     """Save factors that moved by `move` since the start, and return s (B A - B0 A0) in float64 by module."""
     model: Any = peft.get_peft_model(llama(), peft.LoraConfig(r=4, init_lora_weights=start, target_modules=PROJECTIONS))
