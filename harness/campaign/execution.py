@@ -103,9 +103,8 @@ class Execution:
             return
         said = one.job.handle()
         if said is not None and said.get("engine") == self._executor.name:
-            over = len(one.job.attempts()) - (
-                one.job.state() is State.RUNNING
-            )  # how those ended, earlier commands told
+            at_work = one.job.state() is State.RUNNING
+            over = len(one.job.attempts()) - at_work  # how those ended is no word of the engine's on this command
             one.handle, one.before, one.taken_up = said["handle"], over, True
 
     def _hand_over(self) -> None:

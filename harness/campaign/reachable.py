@@ -37,8 +37,11 @@ def unfit_folder(url: str, store: Path) -> str | None:
     if not url.startswith("file://"):
         return None
     folder = Path(url.removeprefix("file://"))
-    if not folder.is_dir():
-        return f"{'is no folder' if folder.exists() else 'no such folder'}. Make it, or mend the setting."
+    try:
+        if not folder.is_dir():
+            return f"{'is no folder' if folder.exists() else 'no such folder'}. Make it, or mend the setting."
+    except OSError as error:  # a folder above it that may not be entered, a mount that is stale
+        return f"{error.strerror}. Mend that, or the setting."
     if folder.resolve().is_relative_to(store.resolve()):
         return "lies in the store, whose records an exchange would mix with its own. Name a folder elsewhere."
     return None

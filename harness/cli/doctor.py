@@ -13,8 +13,6 @@ from harness.cli.session import Session, output_options, pass_session
 from harness.spec import DeclarationError
 
 MACHINE = 4
-NEEDED = ("store", "exchange", "slurm", "ray")
-"""Without these no run is executed; an engine is told to be lacking only where it is the project's."""
 
 
 @click.command()
@@ -44,7 +42,8 @@ def command(session: Session, protocol: str | None, device: bool) -> int:
     seen = list(checks(session.store.root, machine, session.shelf))
     said = {name: {"able": one.able, "missing": one.missing, "notes": one.notes} for name, one in found.items()}
     session.emit({"checks": [asdict(check) for check in seen], "protocols": said}, _text(seen, found))
-    lacking = any(check.ok is False for check in seen if check.name in NEEDED)
+    needed = ("store", "exchange", session.shelf.settings.get("executor"))  # without these no run is executed
+    lacking = any(check.ok is False for check in seen if check.name in needed)
     return MACHINE if protocol and (lacking or not found[protocol].able) else 0
 
 

@@ -121,7 +121,11 @@ class Attempt:
 
 
 def claim(job: Path, number: int, about: Mapping[str, Any]) -> Attempt | None:
-    """Claim attempt `number` of a job, or return None where somebody else was first."""
+    """Claim attempt `number` of a job, or return None where somebody else was first.
+
+    Raises:
+        OSError: nobody was, and the disk or its server would not.
+    """
     folder = job / "attempts"
     partial = folder / f".claim-{os.getpid()}-{os.urandom(4).hex()}"
     partial.mkdir(parents=True)
@@ -137,6 +141,8 @@ def claim(job: Path, number: int, about: Mapping[str, Any]) -> Attempt | None:
         for file in partial.iterdir():
             file.unlink()
         partial.rmdir()
+        if not (folder / f"{number:04d}").is_dir():  # a full disk, a server that hangs up
+            raise
         return None
     return Attempt(job, number, lock)
 

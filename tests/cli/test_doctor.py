@@ -1,5 +1,6 @@
 """What `harness doctor` says of a machine; nothing beyond this one is asked."""
 
+import errno
 import json
 import os
 import socket
@@ -92,6 +93,13 @@ def test_a_token_is_never_printed(harness: Call, monkeypatch: pytest.MonkeyPatch
         assert "planted" not in said.out + said.err
 
 
+def denied(folder: Path) -> bool:
+    """Answer for folders as one that may not be entered does for those below it."""
+    if folder.name == "exchange":
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return folder.exists()
+
+
 def test_an_exchange_is_tried_and_left_as_it_was(harness: Call, made: "Made", tmp_path: Path) -> None:
     folder = tmp_path / "exchange"
     settings = made.root / "pyproject.toml"
@@ -110,6 +118,11 @@ def test_an_exchange_is_tried_and_left_as_it_was(harness: Call, made: "Made", tm
         assert refused.code == 4 and f"file://{inside}: {told}" in refused.out
         assert f"exchange file://{inside}: {told}" in harness("run", "live").err
         made.declare("pyproject.toml", settings.read_text().replace(f"{inside}", f"{folder}"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "is_dir", denied)
+        assert by_name(harness("doctor", "--json"))["exchange"]["said"].startswith(
+            f"file://{folder}: Permission denied. "
+        )
     settings.write_text(settings.read_text().replace("file://", "s3://user:hunter2@"))
     refused = harness("doctor", "--json")
     assert by_name(refused)["exchange"]["ok"] is False
@@ -308,6 +321,8 @@ def test_slurm_is_asked_and_told(
     made.declare("pyproject.toml", f'[tool.harness]\nprotocol = "bench"\n{settings}\n')
     check = by_name(harness("doctor", "--json"))["slurm"]
     assert (check["ok"], check["said"][: len(told)]) == (ok, told)
+    wanted = 'executor = "slurm"' in settings
+    assert harness("doctor", "--protocol", "bench").code == (4 if wanted and ok is False else 0)
 
 
 def test_without_slurm_only_a_project_that_wants_it_lacks_something(harness: Call, made: "Made") -> None:

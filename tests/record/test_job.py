@@ -249,6 +249,20 @@ def test_a_commit_that_the_disk_refuses_is_not_lost_to_another(
     assert attempt.commit()
 
 
+def test_a_claim_that_the_disk_refuses_is_not_somebody_elses(
+    job: JobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(OSError, match="quota exceeded"):
+            job.claim({})
+    assert list((job.path / "attempts").iterdir()) == []
+    assert claimed(job).number == 1
+
+
 def test_the_manifest_holds_the_checksum_of_every_other_file(job: JobDirectory) -> None:
     attempt = claimed(job)
     contents = {"result.json": b"{}", "evaluation.parquet": bytes(range(256)), "adapter/weights": b""}
